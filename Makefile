@@ -1,0 +1,75 @@
+# Needs make and any Python >= 3.11; every target sets up what it uses and can be run again.
+# PYENV_ROOT, when set, is searched for interpreters that are not active on PATH.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+APPS ?=
+ARGS ?=
+
+# The newest interpreter that really runs (a pyenv shim may not) and can make a venv.
+FIND_PYTHON = for python in $(BOOTSTRAP_PYTHON) \
+	$(foreach minor,13 12 11,python3.$(minor) $${PYENV_ROOT:-/nonexistent}/versions/3.$(minor).*/bin/python) python3 python; do \
+		$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+		python=; \
+	done; \
+	test -n "$$python" || { echo "no Python >= 3.11 with venv found on PATH" >&2; exit 1; }
+
+$(VENV)/uv.stamp:
+	@$(FIND_PYTHON); echo "creating $(VENV) with $$($$python --version)"; $$python -m venv --clear $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/uv.stamp pyproject.toml uv.lock
+	@$(PYTHON) -m uv sync --quiet --locked --inexact
+	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	@$(PYTHON) -m uv sync --quiet --locked --inexact --group bench
+	@touch $@
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+.PHONY: setup
+setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
+
+.PHONY: test
+test: setup ## Run the tests (ARGS="-k name" for some of them)
+	@$(PYTHON) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style and types
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m mypy
+
+.PHONY: test-matrix
+test-matrix: setup ## Run the tests on each supported pair of Python and Django
+	@$(PYTHON) scripts/test_matrix.py $(ARGS)
+
+.PHONY: demo
+demo: setup ## Show the ORM running on one event loop
+	@$(PYTHON) -m demo
+
+.PHONY: django-suite
+django-suite: setup ## Run Django's own tests on our engines (APPS="queries transactions" for some)
+	@$(PYTHON) tests/django_suite/run.py $(APPS)
+
+.PHONY: fuzz
+fuzz: setup ## Cancel 20,000 tasks at random moments and look for damage
+	@$(PYTHON) -m benchmarks.cancel_fuzz $(ARGS)
+
+.PHONY: bench-bridge
+bench-bridge: $(VENV)/bench.stamp ## Measure run_sync and await_
+	@$(PYTHON) -m benchmarks.bridge $(ARGS)
+
+.PHONY: bench-orm
+bench-orm: $(VENV)/bench.stamp ## Measure the ORM beside its peers
+	@$(PYTHON) -m benchmarks.orm $(ARGS)
+
+.PHONY: clean
+clean: ## Remove the environments and caches that make created
+	@rm -rf $(VENV) .venvs .mypy_cache .pytest_cache .ruff_cache
