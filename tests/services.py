@@ -29,6 +29,8 @@ SETTINGS = {
     "autovacuum": "off",
 }
 
+INITDB = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync"]
+
 # Outlives the process that started the server by a moment: its standard input closes when that
 # process ends, however it ends, and then the server and its files go.
 WATCHER = 'cat >/dev/null; "$1" -D "$2/data" -m immediate stop; cd /; rm -rf "$2"'
@@ -89,7 +91,7 @@ def private_postgres() -> Iterator[PrivatePostgres]:
     binaries = _binaries(folder)
     if account := _account():
         os.chown(folder, account["user"], account["group"])
-    command = ["sh", "-c", WATCHER, "watcher", binaries / "pg_ctl", folder]
+    command: list[str | Path] = ["sh", "-c", WATCHER, "watcher", binaries / "pg_ctl", folder]
     watcher = subprocess.Popen(
         command,
         cwd="/",
@@ -106,9 +108,6 @@ def private_postgres() -> Iterator[PrivatePostgres]:
         yield server
     finally:
         watcher.communicate()
-
-
-INITDB = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync"]
 
 
 @contextmanager

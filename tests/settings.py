@@ -13,7 +13,11 @@ DATABASES = {
         "NAME": "loom_other",
         "OPTIONS": {"pool": POOL | {"max_size": 4}},
     },
-    "sqlite": {"ENGINE": "django_loom.db.sqlite3", "NAME": "loom.sqlite3"},
+    "sqlite": {
+        "ENGINE": "django_loom.db.sqlite3",
+        "NAME": "loom.sqlite3",
+        "TEST": {"DEPENDENCIES": []},
+    },
 }
 INSTALLED_APPS = [
     "django_loom",
