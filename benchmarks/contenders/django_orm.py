@@ -1,0 +1,199 @@
+"""Django's ORM four ways: ours, stock async in two process models, stock sync.
+
+The code of an operation is the same wherever the library allows it: what differs is the ENGINE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any
+
+from benchmarks.contenders import SLEEP, Contender, first_of_ten, pk, ten
+from benchmarks.database import Target
+
+STOCK = "django.db.backends.postgresql"
+OURS = "django_loom.db.postgresql"
+
+
+def configure(target: Target, engine: str, apps: list[str], pool: dict[str, Any] | None) -> None:
+    import django
+    from django.conf import settings
+
+    database: dict[str, Any] = {
+        "ENGINE": engine,
+        "NAME": target.dbname,
+        "HOST": target.host,
+        "PORT": str(target.port),
+        "USER": target.user,
+        "PASSWORD": target.password,
+        "CONN_MAX_AGE": 0 if pool else None,
+        "OPTIONS": {"pool": pool} if pool else {},
+    }
+    settings.configure(
+        DATABASES={"default": database}, INSTALLED_APPS=[*apps, "benchmarks.shop"], USE_TZ=True
+    )
+    django.setup()
+
+
+def pool_of(size: int) -> dict[str, Any]:
+    return {"min_size": size, "max_size": size, "timeout": 30}
+
+
+def sleeping_query() -> Any:
+    from django.db.models.expressions import RawSQL
+
+    from benchmarks.shop.models import Book
+
+    return Book.objects.annotate(nap=RawSQL("pg_sleep(%s)::text", [SLEEP]))
+
+
+class DjangoAsync:
+    """`a*` methods, under whatever ENGINE."""
+
+    synchronous = False
+    engine = STOCK
+    apps: list[str] = []
+
+    async def open(self, target: Target, size: int) -> None:
+        configure(target, self.engine, self.apps, pool_of(size))
+        from benchmarks.shop import models
+
+        self.models = models
+        self.operations = {
+            "get": self.get,
+            "list": self.list,
+            "create": self.create,
+            "gather": self.gather,
+            "atomic": self.atomic,
+            "iterate": self.iterate,
+            "sleep": self.sleep,
+        }
+
+    async def close(self) -> None:
+        from asgiref.sync import sync_to_async
+        from django.db import connection
+
+        await sync_to_async(connection.close_pool)()
+
+    def task(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
+    async def get(self, n: int) -> int:
+        return (await self.models.Book.objects.aget(pk=pk(n))).pk
+
+    async def list(self, n: int) -> int:
+        books = self.models.Book.objects.select_related("author")
+        page = books.filter(pk__gte=first_of_ten(n)).order_by("pk")[:10]
+        return len([book.author.name async for book in page])
+
+    async def create(self, n: int) -> int:
+        sale = await self.models.Sale.objects.acreate(book_id=pk(n), quantity=1, note="one")
+        return sale.pk
+
+    async def gather(self, n: int) -> int:
+        return sum(await asyncio.gather(*map(self.get, (key - 1 for key in ten(n)))))
+
+    async def atomic(self, n: int) -> int:
+        """Stock has no transactions in async code: a sync function in a thread, as its docs say."""
+        from asgiref.sync import sync_to_async
+
+        return await sync_to_async(two_writes)(n)
+
+    async def iterate(self, n: int) -> int:
+        count = 0
+        async for _ in self.models.Book.objects.order_by("pk").aiterator():
+            count += 1
+        return count
+
+    async def sleep(self, n: int) -> int:
+        return int(bool((await sleeping_query().aget(pk=pk(n))).pk))
+
+
+class Stock(DjangoAsync):
+    """As under its ASGI handler: a thread, and so a connection, for the life of a request."""
+
+    @asynccontextmanager
+    async def task(self) -> AsyncIterator[None]:
+        from asgiref.sync import ThreadSensitiveContext, sync_to_async
+        from django.db import close_old_connections
+
+        async with ThreadSensitiveContext():
+            yield
+            await sync_to_async(close_old_connections)()
+
+
+class Ours(DjangoAsync):
+    engine = OURS
+    apps = ["django_loom"]
+
+    async def close(self) -> None:
+        """The process ends: the pool has nothing to hand over."""
+
+    async def atomic(self, n: int) -> int:
+        import django_loom
+
+        async with django_loom.atomic():
+            await self.models.Sale.objects.acreate(book_id=pk(n), quantity=1, note="two")
+            return await self.models.Book.objects.filter(pk=pk(n)).aupdate(pages=200 + n % 9)
+
+
+def two_writes(n: int) -> int:
+    from django.db import transaction
+
+    from benchmarks.shop.models import Book, Sale
+
+    with transaction.atomic():
+        Sale.objects.create(book_id=pk(n), quantity=1, note="two")
+        return Book.objects.filter(pk=pk(n)).update(pages=200 + n % 9)
+
+
+class Sync:
+    """No loop, no pool, one persistent connection: what Django costs when nothing is async."""
+
+    synchronous = True
+
+    async def open(self, target: Target, size: int) -> None:
+        configure(target, STOCK, [], None)
+        from benchmarks.shop import models
+
+        self.models = models
+        self.operations = {
+            "get": self.get,
+            "list": self.list,
+            "create": self.create,
+            "gather": self.gather,
+            "atomic": two_writes,
+            "iterate": self.iterate,
+            "sleep": self.sleep,
+        }
+
+    async def close(self) -> None: ...
+
+    def task(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
+    def get(self, n: int) -> int:
+        return self.models.Book.objects.get(pk=pk(n)).pk
+
+    def list(self, n: int) -> int:
+        books = self.models.Book.objects.select_related("author")
+        page = books.filter(pk__gte=first_of_ten(n)).order_by("pk")[:10]
+        return len([book.author.name for book in page])
+
+    def create(self, n: int) -> int:
+        return self.models.Sale.objects.create(book_id=pk(n), quantity=1, note="one").pk
+
+    def gather(self, n: int) -> int:
+        return sum(self.get(key - 1) for key in ten(n))
+
+    def iterate(self, n: int) -> int:
+        return sum(1 for _ in self.models.Book.objects.order_by("pk").iterator())
+
+    def sleep(self, n: int) -> int:
+        return int(bool(sleeping_query().get(pk=pk(n)).pk))
+
+
+def contender(variant: str) -> Contender:
+    return {"ours": Ours, "stock": Stock, "tree": DjangoAsync, "sync": Sync}[variant]()

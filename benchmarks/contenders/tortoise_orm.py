@@ -1,0 +1,115 @@
+"""Tortoise ORM on asyncpg. It has no streaming iteration: all rows are fetched at once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from tortoise import Tortoise, fields
+from tortoise.expressions import RawSQL
+from tortoise.models import Model
+from tortoise.transactions import in_transaction
+
+from benchmarks.contenders import SLEEP, Contender, first_of_ten, pk, ten
+from benchmarks.database import Target
+
+
+class Author(Model):
+    id = fields.BigIntField(primary_key=True)
+    name = fields.CharField(max_length=100)
+
+    class Meta:
+        table = "bench_author"
+
+
+class Book(Model):
+    id = fields.BigIntField(primary_key=True)
+    title = fields.CharField(max_length=200)
+    author: fields.ForeignKeyRelation[Author] = fields.ForeignKeyField("bench.Author")
+    pages = fields.IntField()
+    price = fields.DecimalField(max_digits=8, decimal_places=2)
+    published = fields.DatetimeField()
+
+    class Meta:
+        table = "bench_book"
+
+
+class Sale(Model):
+    id = fields.BigIntField(primary_key=True)
+    book: fields.ForeignKeyRelation[Book] = fields.ForeignKeyField("bench.Book")
+    quantity = fields.IntField()
+    note = fields.CharField(max_length=200)
+
+    class Meta:
+        table = "bench_sale"
+
+
+class TortoiseOrm:
+    synchronous = False
+
+    def __init__(self) -> None:
+        self.operations = {
+            "get": self.get,
+            "list": self.list,
+            "create": self.create,
+            "gather": self.gather,
+            "atomic": self.atomic,
+            "iterate": self.iterate,
+            "sleep": self.sleep,
+        }
+
+    async def open(self, target: Target, size: int) -> None:
+        credentials = {
+            "host": target.host,
+            "port": target.port,
+            "user": target.user,
+            "password": target.password,
+            "database": target.dbname,
+            "minsize": size,
+            "maxsize": size,
+        }
+        connection = {"engine": "tortoise.backends.asyncpg", "credentials": credentials}
+        await Tortoise.init(
+            config={
+                "connections": {"default": connection},
+                "apps": {"bench": {"models": [__name__], "default_connection": "default"}},
+            }
+        )
+
+    async def close(self) -> None:
+        await Tortoise.close_connections()
+
+    def task(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
+    async def get(self, n: int) -> int:
+        return (await Book.get(id=pk(n))).id
+
+    async def list(self, n: int) -> int:
+        books = Book.filter(id__gte=first_of_ten(n)).order_by("id").limit(10)
+        return len([book.author.name for book in await books.select_related("author")])
+
+    async def create(self, n: int) -> int:
+        return (await Sale.create(book_id=pk(n), quantity=1, note="one")).id
+
+    async def gather(self, n: int) -> int:
+        return sum(await asyncio.gather(*map(self.get, (key - 1 for key in ten(n)))))
+
+    async def atomic(self, n: int) -> int:
+        async with in_transaction():
+            await Sale.create(book_id=pk(n), quantity=1, note="two")
+            return await Book.filter(id=pk(n)).update(pages=200 + n % 9)
+
+    async def iterate(self, n: int) -> int:
+        count = 0
+        async for _ in Book.all().order_by("id"):
+            count += 1
+        return count
+
+    async def sleep(self, n: int) -> int:
+        books = Book.annotate(nap=RawSQL(f"pg_sleep({SLEEP})::text"))
+        return int(bool((await books.get(id=pk(n))).id))
+
+
+def contender(variant: str) -> Contender:
+    return TortoiseOrm()
