@@ -133,6 +133,17 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
+def conditions(result: dict[str, Any]) -> str:
+    """Machine, versions and method, as every quoted figure needs them beside it."""
+    facts = result["machine"]
+    named = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    chosen = ", ".join(f"{name} {value}" for name, value in result["options"].items())
+    return (
+        f"{facts['date']}, {facts['cores']} cores ({facts['cpu']}), {facts['system']}, "
+        f"{facts['libc']}; {named}; {chosen}.\n\n{result['method']}"
+    )
+
+
 def save(name: str, payload: dict[str, Any]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"

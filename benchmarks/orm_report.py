@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, OPERATIONS
-from benchmarks.harness import markdown
+from benchmarks.harness import conditions, markdown
 
 Median = dict[str, Any]
 OURS, STOCK, SYNC = "ours", "stock", "stock-sync"
@@ -107,7 +107,7 @@ def text(result: dict[str, Any]) -> str:
     """All tables, as Markdown."""
     figures = Figures(result["medians"])
     taking_part = [f"- {name}: {entry.about}" for name, entry in CONTENDERS.items()]
-    parts = [_conditions(result), "\n".join(taking_part)]
+    parts = [conditions(result), "\n".join(taking_part)]
     for latency in figures.latencies:
         title = f"{latency:g} ms added per round trip" if latency else "No added latency"
         parts += [
@@ -163,14 +163,3 @@ def _times(value: float | None) -> str:
 
 def _met(goal: dict[str, Any]) -> str:
     return "yes" if goal["met"] else "**no**"
-
-
-def _conditions(result: dict[str, Any]) -> str:
-    machine, versions = result["machine"], result["versions"]
-    named = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return (
-        f"{machine['date']}, {machine['cores']} cores ({machine['cpu']}), {machine['system']}, "
-        f"{machine['libc']}; {named}; loop: {result['options']['loop']}; "
-        f"{result['options']['repeats']} repeats of {result['options']['seconds']:g} s."
-        f"\n\n{result['method']}"
-    )

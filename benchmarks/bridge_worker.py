@@ -1,0 +1,120 @@
+"""Measures the bridge and its peers on one loop, in a process of its own.
+
+All cases take turns within each round, so that a noisy moment meets them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from time import perf_counter, process_time
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from greenlet import greenlet
+from sqlalchemy.util.concurrency import await_only, greenlet_spawn
+
+from benchmarks.harness import loop_factory, read_spec
+from django_loom.bridge import await_, run_sync
+
+# A case does its thing so many times.
+Case = Callable[[int], Awaitable[object]]
+
+
+def trivial() -> int:
+    return 1
+
+
+async def trivial_coroutine() -> int:
+    return 1
+
+
+def calls() -> dict[str, Case]:
+    """One call of a trivial synchronous function from a coroutine."""
+    sensitive = sync_to_async(trivial)
+    other_thread = sync_to_async(trivial, thread_sensitive=False)
+
+    async def bare_greenlet() -> int:
+        answer: int = greenlet(trivial).switch()
+        return answer
+
+    return {
+        "plain await": repeated(trivial_coroutine),
+        "greenlet, bare": repeated(bare_greenlet),
+        "run_sync": repeated(lambda: run_sync(trivial)),
+        "SQLAlchemy greenlet_spawn": repeated(lambda: greenlet_spawn(trivial)),
+        "sync_to_async": repeated(sensitive),
+        "sync_to_async, not sensitive": repeated(other_thread),
+        "asyncio.to_thread": repeated(lambda: asyncio.to_thread(trivial)),
+    }
+
+
+def repeated(call: Callable[[], Awaitable[object]]) -> Case:
+    async def case(times: int) -> None:
+        for _ in range(times):
+            await call()
+
+    return case
+
+
+def waits() -> dict[str, Case]:
+    """One wait for each kind of awaitable: plainly, from run_sync, from SQLAlchemy's greenlet."""
+    ready = asyncio.get_running_loop().create_future()
+    ready.set_result(1)
+    kinds: dict[str, Callable[[], Awaitable[object]]] = {
+        "ready future": lambda: ready,
+        "trivial coroutine": trivial_coroutine,
+        "one loop trip": lambda: asyncio.sleep(0),
+    }
+    cases: dict[str, Case] = {}
+    for name, make in kinds.items():
+        cases[f"await: {name}"] = repeated(make)
+        cases[f"await_: {name}"] = within(run_sync, await_, make)
+        cases[f"SQLAlchemy await_only: {name}"] = within(greenlet_spawn, await_only, make)
+    return cases
+
+
+def within(
+    spawn: Callable[..., Awaitable[object]],
+    wait: Callable[[Any], object],
+    make: Callable[[], Awaitable[object]],
+) -> Case:
+    def inside(times: int) -> None:
+        for _ in range(times):
+            wait(make())
+
+    return lambda times: spawn(inside, times)
+
+
+async def timed(case: Case, times: int) -> tuple[float, float]:
+    """Microseconds for each time: on the clock and of CPU."""
+    await case(times // 20)
+    gc.collect()
+    wall, cpu = perf_counter(), process_time()
+    await case(times)
+    wall, cpu = perf_counter() - wall, process_time() - cpu
+    return wall / times * 1e6, cpu / times * 1e6
+
+
+async def measure(rounds: int, times: int) -> list[dict[str, Any]]:
+    cases = calls() | waits()
+    samples = []
+    for turn in range(rounds):
+        for name in sorted(cases, reverse=bool(turn % 2)):
+            crosses_threads = "to_" in name
+            wall, cpu = await timed(cases[name], times // 10 if crosses_threads else times)
+            samples.append({"case": name, "round": turn, "wall_us": wall, "cpu_us": cpu})
+    return samples
+
+
+def main() -> None:
+    spec = read_spec()
+    with asyncio.Runner(loop_factory=loop_factory(spec["loop"])) as runner:
+        json.dump(runner.run(measure(spec["rounds"], spec["times"])), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
