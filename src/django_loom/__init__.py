@@ -1,0 +1,25 @@
+"""An unmodified Django project on one asyncio event loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .bridge import await_, run_sync
+
+if TYPE_CHECKING:
+    from .db.registry import pool
+    from .db.transaction import atomic
+
+__all__ = ["atomic", "await_", "pool", "run_sync"]
+
+# Django's database modules cannot be imported before its settings are known, and
+# Django imports this module to find the app: so these two come when asked for.
+_LAZY = {"atomic": "db.transaction", "pool": "db.registry"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,21 @@
+"""Carry synchronous code over an asyncio event loop.
+
+Knows the standard library and greenlet, nothing else.
+"""
+
+from .calls import Resource, SyncCall, await_, current_call, run_sync, suspend
+from .locks import Lock
+from .threads import run_in_thread
+from .waiters import Waiter
+
+__all__ = [
+    "Lock",
+    "Resource",
+    "SyncCall",
+    "Waiter",
+    "await_",
+    "current_call",
+    "run_in_thread",
+    "run_sync",
+    "suspend",
+]

@@ -1,0 +1,76 @@
+"""A mutex for threads and for synchronous code on event loops alike."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from types import TracebackType
+
+from .waiters import Waiter
+
+
+class Lock:
+    """A fair mutex that may be held across a wait.
+
+    A ``threading.Lock`` held across ``await_()`` blocks the whole thread for ever
+    as soon as a second greenlet of it wants the lock. Here the second one waits on
+    the loop. The lock has no owner: any code may release it.
+    """
+
+    __slots__ = ("_guard", "_locked", "_waiters")
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()  # held for a few instructions, never across a wait
+        self._locked = False
+        self._waiters: deque[Waiter] = deque()
+
+    def acquire(self, timeout: float | None = None) -> bool:
+        """Take the lock, waiting at most ``timeout`` seconds; tell if it was taken."""
+        with self._guard:
+            if not self._locked:
+                self._locked = True
+                return True
+            waiter = Waiter()
+            self._waiters.append(waiter)
+        try:
+            waiter.wait(timeout)
+        except BaseException:
+            if not self._withdraw(waiter):
+                # Cancelled in the same moment as the lock was handed to us:
+                # without this nobody would ever release it.
+                self.release()
+            raise
+        return not self._withdraw(waiter)
+
+    def _withdraw(self, waiter: Waiter) -> bool:
+        """Leave the queue; tell if the waiter stood in it, not granted."""
+        with self._guard:
+            if waiter.granted:
+                return False
+            self._waiters.remove(waiter)
+            return True
+
+    def release(self) -> None:
+        """Hand the lock to the first who waits, or unlock it."""
+        with self._guard:
+            if not self._waiters:
+                self._locked = False
+                return
+            waiter = self._waiters.popleft()
+            waiter.granted = True
+        waiter.wake()
+
+    def locked(self) -> bool:
+        """Tell if the lock is held."""
+        return self._locked
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()

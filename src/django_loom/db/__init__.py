@@ -1,0 +1,1 @@
+"""Database engines whose queries wait on the event loop."""

@@ -1,0 +1,140 @@
+"""Cursors that know on which connection they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
+
+from django_loom.bridge import current_call
+
+from . import scopes
+
+if TYPE_CHECKING:
+    from .wrapper import LoomDatabaseMixin
+
+
+class LeasedCursorMixin:
+    """Runs each statement on the connection that its code holds at that moment.
+
+    Between two statements of one cursor the code may have awaited something else
+    and so given its connection back: another task may have a transaction open on
+    it by now. The cursor then moves to the connection that the code gets next.
+    """
+
+    cursor: Any
+    db: LoomDatabaseMixin
+
+    def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
+        super().__init__(cursor, db)  # type: ignore[call-arg]
+        self._slot = db.slot
+        self._generation = db.generation
+
+    def _execute(self, *args: Any) -> Any:
+        return self._run(super()._execute, args)  # type: ignore[misc]
+
+    def _executemany(self, *args: Any) -> Any:
+        return self._run(super()._executemany, args)  # type: ignore[misc]
+
+    def callproc(self, *args: Any) -> Any:
+        """Call a stored procedure; see Django's ``CursorWrapper``."""
+        return self._run(super().callproc, args)  # type: ignore[misc]
+
+    def _run(self, execute: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        db = self.db
+        if self._slot is not db.slot or self._generation != db.generation:
+            self._move()
+        try:
+            if db.scopes:
+                with scopes.turn(db):
+                    return execute(*args)
+            return execute(*args)
+        except Exception:
+            raise
+        except BaseException:
+            db.interrupted()
+            raise
+
+    def _move(self) -> None:
+        db = self.db
+        if self._generation != db.generation:
+            raise db.Database.InterfaceError(
+                "This cursor was made in a run_sync() call that has ended, and its "
+                "connection serves other code now. Make a new cursor."
+            )
+        db.ensure_connection()
+        self.cursor = db.create_cursor()
+        self._slot = db.slot
+
+
+class LeasedCursor(LeasedCursorMixin, CursorWrapper):
+    """Django's cursor wrapper, following its lease."""
+
+
+class LeasedDebugCursor(LeasedCursorMixin, CursorDebugWrapper):
+    """Django's cursor wrapper that logs queries, following its lease."""
+
+
+class PinnedCursor:
+    """A cursor whose rows still come from the server, so it keeps its connection.
+
+    ``aiterator()`` runs the slices of one generator in separate ``run_sync()``
+    calls; the connection outlives the first of them and goes back when the cursor
+    is closed.
+    """
+
+    def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
+        self._cursor = cursor
+        self._db = db
+        self._open = True
+        db.pinned_cursors += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+    def __enter__(self) -> PinnedCursor:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the cursor; give the connection back if nobody else holds it."""
+        if not self._open:
+            return
+        self._open = False
+        db = self._db
+        db.pinned_cursors -= 1
+        try:
+            if not self._closes_with_connection():
+                self._cursor.close()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                db.interrupted()
+            raise
+        finally:
+            db.give_back_if_unowned()
+
+    def _closes_with_connection(self) -> bool:
+        """Tell if closing would need a wait that nobody can make.
+
+        A generator that was left half-way is closed by the garbage collector, in
+        no call of ours: the connection goes, and the server's cursor with it.
+        """
+        call = current_call()
+        if self._db.slot is None or (call is not None and not call.closing):
+            return False
+        if call is None and not self._db.used_on_loop:
+            return False
+        self._db.drop_slot()
+        return True

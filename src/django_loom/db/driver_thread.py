@@ -1,0 +1,120 @@
+"""A driver's connection whose every call runs in a thread that belongs to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django_loom.bridge import current_call, suspend
+
+
+class DriverThread:
+    """One thread that runs one call after the other.
+
+    ``interrupt`` makes the driver end the call that is running, from any thread.
+    Without it a cancelled caller waits until that call has ended by itself: the
+    connection is busy until then, and nobody else could use it anyway.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self.interrupt: Callable[[], None] | None = None
+
+    def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a function in the thread and wait: on the loop if the caller is on one."""
+        future = self._executor.submit(fn, *args, **kwargs)
+        call = current_call()
+        if call is None:
+            return future.result()
+        waiting = asyncio.wrap_future(future, loop=call.loop)
+        try:
+            # Shielded, as a cancelled future would hide when the call has ended.
+            return suspend(asyncio.shield(waiting))
+        except BaseException:
+            if not waiting.done():
+                if self.interrupt is not None:
+                    self.interrupt()
+                if not call.closing:
+                    suspend(asyncio.wait([waiting]))
+            if waiting.done() and not waiting.cancelled():
+                waiting.exception()  # seen, so that no "never retrieved" follows
+            raise
+
+    def post(self, fn: Callable[..., Any], *args: Any) -> None:
+        """Run a function in the thread after what runs there now; wait for nothing."""
+        self._executor.submit(fn, *args)
+
+    def end(self) -> None:
+        """Let the thread end when it has run what it was given."""
+        self._executor.shutdown(wait=False)
+
+
+class _Proxy:
+    """An object of the driver's; its methods run in the driver's thread.
+
+    Attributes that are not methods are read and set in the thread as well, since
+    some drivers, as sqlite3 with ``isolation_level``, talk to the database there.
+    """
+
+    _thread: DriverThread
+    _target: Any
+
+    def __init__(self, target: Any, thread: DriverThread) -> None:
+        object.__setattr__(self, "_target", target)
+        object.__setattr__(self, "_thread", thread)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, name)
+        return self._in_thread(value) if callable(value) else value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._thread.run(setattr, self._target, name, value)
+
+    def _in_thread(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = self._thread.run(method, *args, **kwargs)
+            # DB-API methods that return their own object, as sqlite3's execute().
+            return self if result is self._target else result
+
+        return call
+
+
+class ThreadedCursor(_Proxy):
+    """A cursor whose every call runs in its connection's thread."""
+
+    def __iter__(self) -> Iterator[Any]:
+        while rows := self.fetchmany(self.arraysize_of_iteration):
+            yield from rows
+
+    arraysize_of_iteration = 100
+
+
+class ThreadedConnection(_Proxy):
+    """A connection whose every call runs in a thread of its own."""
+
+    @classmethod
+    def open(cls, connect: Callable[[], Any], name: str) -> ThreadedConnection:
+        """Connect in a new thread, and stay there."""
+        thread = DriverThread(name)
+        try:
+            target = thread.run(connect)
+        except BaseException:
+            thread.end()
+            raise
+        thread.interrupt = getattr(target, "interrupt", None)
+        return cls(target, thread)
+
+    def cursor(self, *args: Any, **kwargs: Any) -> ThreadedCursor:
+        """Make a cursor; arguments are the driver's."""
+        return ThreadedCursor(self._thread.run(self._target.cursor, *args, **kwargs), self._thread)
+
+    def post(self, method: str) -> None:
+        """Have a method called after what runs now, without waiting for it."""
+        self._thread.post(getattr(self._target, method))
+
+    def close(self) -> None:
+        """Close the connection when its running call has ended, and end the thread."""
+        self._thread.post(self._target.close)
+        self._thread.end()

@@ -1,0 +1,60 @@
+"""The line of the user's code that led to a call, cheap enough for every call."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from types import FrameType
+
+import asgiref
+import django
+
+import django_loom
+from django_loom.bridge import SyncCall, current_call
+
+CallSite = tuple[str, int, str]
+
+_NOT_THE_USERS = tuple(
+    str(Path(module.__file__).parent)
+    for module in (asgiref, asyncio, django, django_loom)
+    if module.__file__
+) + (str(Path(asyncio.__file__).parent.parent / "contextlib.py"),)
+
+# Files, not code objects: a string keeps its hash, a code object works it out anew.
+_known_files: dict[str, bool] = {}
+
+
+def call_site() -> CallSite | None:
+    """Return file, line and function of the nearest frame that is the user's own.
+
+    Frames of Django, asgiref, asyncio and django-loom are passed over. Inside
+    ``run_sync()`` the search goes on in the coroutine that awaits it.
+    """
+    call = current_call()
+    frame: FrameType | None = sys._getframe(1)
+    while True:
+        while frame is not None:
+            if _is_users(frame.f_code.co_filename):
+                return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
+            frame = frame.f_back
+        if call is None:
+            return None
+        frame = call.driver.gr_frame
+        call = call.driver if type(call.driver) is SyncCall else None
+
+
+def _is_users(filename: str) -> bool:
+    known = _known_files.get(filename)
+    if known is None:
+        known = not filename.startswith(("<", *_NOT_THE_USERS))
+        _known_files[filename] = known
+    return known
+
+
+def describe(site: CallSite | None) -> str:
+    """Return the site as a person reads it."""
+    if site is None:
+        return "a place that is not known"
+    filename, line, function = site
+    return f"{filename}:{line} in {function}"

@@ -1,0 +1,259 @@
+"""The connection pool: one per process and database alias, for loops and threads."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from django_loom.bridge import Waiter
+from django_loom.exceptions import PoolClosed, PoolFull, PoolTimeout
+
+from .pool_options import PoolOptions
+from .pool_slots import Slot
+from .statistics import PoolStatistics
+
+
+class _SlotWaiter(Waiter):
+    """A caller that waits for a slot; ``slot`` is set when ``granted`` is."""
+
+    __slots__ = ("slot",)
+    slot: Slot | None
+
+
+class ConnectionPool:
+    """Hands out slots; who gets an empty one opens the connection.
+
+    The pool knows nothing of drivers: connections are closed by the callable that
+    it is given, and opened and checked by the database wrapper that acquires them.
+    Its lock is held for a few instructions, never across a wait, so loops and
+    threads share it freely. A slot that is given back while others wait goes
+    straight to the first of them: nobody can overtake.
+    """
+
+    def __init__(
+        self, alias: str, options: PoolOptions, close_connection: Callable[[Any], None]
+    ) -> None:
+        self.alias = alias
+        self.options = options
+        self._close_connection = close_connection
+        self._lock = threading.Lock()
+        self._idle: deque[Slot] = deque()  # the longest idle first
+        self._used: set[Slot] = set()
+        self._waiters: deque[_SlotWaiter] = deque()
+        self._closed = False
+        self._timeouts = self._refused = self._created = self._lost = 0
+        self._waits = self._uses = 0
+        self._create_time = self._wait_time = self._use_time = 0.0
+
+    def acquire(self) -> Slot:
+        """Return a slot that is the caller's alone until it gives it back.
+
+        :return: a slot with an idle connection, or without one: the caller then
+            opens it and calls ``opened()``, or ``discard()`` if that fails.
+        :raises PoolTimeout: none became free within ``timeout`` seconds.
+        :raises PoolFull: ``max_waiting`` callers wait already.
+        :raises PoolClosed: the pool was closed.
+        """
+        with self._lock:
+            slot = self._take()
+            if slot is None:
+                waiter = self._enqueue()
+        if slot is None:
+            slot = self._wait(waiter)
+        slot.mark_taken()
+        if slot.connection is not None and slot.taken_at >= slot.expires_at:
+            self.drop_connection(slot)
+        return slot
+
+    def opened(self, slot: Slot, connection: Any, seconds: float) -> None:
+        """Put the connection that the caller opened in ``seconds`` into its slot."""
+        slot.connection = connection
+        # Spread out, lest all connections of a burst be replaced in one moment.
+        lifetime = self.options.max_lifetime * random.uniform(0.95, 1.0)
+        slot.expires_at = time.monotonic() + lifetime
+        with self._lock:
+            self._created += 1
+            self._create_time += seconds
+
+    def drop_connection(self, slot: Slot, *, lost: bool = False) -> None:
+        """Close the connection of a slot that the caller keeps.
+
+        :param lost: the connection broke, rather than grew too old.
+        """
+        connection, slot.connection = slot.connection, None
+        slot.suspect = False
+        if lost:
+            with self._lock:
+                self._lost += 1
+        self._close_connection(connection)
+
+    def release(self, slot: Slot) -> None:
+        """Give back a slot whose connection is idle and fit for the next caller."""
+        if self._closed or slot.connection is None:
+            self.discard(slot)
+            return
+        with self._lock:
+            self._count_use(slot)
+            self._grant_or(slot, self._idle.append)
+            stale = self._take_stale()
+        for connection in stale:
+            self._close_connection(connection)
+
+    def discard(self, slot: Slot) -> None:
+        """Give back a slot whose connection must not be used again, or has none."""
+        connection, slot.connection = slot.connection, None
+        with self._lock:
+            self._count_use(slot)
+            if connection is not None:
+                self._lost += 1
+            # The place is free again: the next who waits may open a connection.
+            self._grant_or(slot, lambda slot: None)
+        if connection is not None:
+            self._close_connection(connection)
+
+    def close(self) -> None:
+        """Close idle connections now, used ones when they come back."""
+        with self._lock:
+            self._closed = True
+            connections = [slot.connection for slot in self._idle]
+            self._idle.clear()
+            waiters = list(self._waiters)
+            self._waiters.clear()
+            for waiter in waiters:
+                waiter.granted, waiter.slot = True, None
+        for waiter in waiters:
+            waiter.wake()
+        for connection in connections:
+            self._close_connection(connection)
+
+    def statistics(self) -> PoolStatistics:
+        """Return the pool's figures at this moment."""
+        with self._lock:
+            return PoolStatistics(
+                max=self.options.max_size,
+                idle_min=self.options.min_size,
+                idle=len(self._idle),
+                used=len(self._used),
+                pending_requests=len(self._waiters),
+                timeouts=self._timeouts,
+                refused=self._refused,
+                created=self._created,
+                lost=self._lost,
+                create_time=self._create_time,
+                wait_time=self._wait_time,
+                waits=self._waits,
+                use_time=self._use_time,
+                uses=self._uses,
+            )
+
+    def _take(self) -> Slot | None:
+        if self._closed:
+            raise self._closed_error()
+        if self._idle:
+            slot = self._idle.pop()  # the one used last: its caches are warm
+        elif len(self._used) < self.options.max_size:
+            slot = Slot(self)
+        else:
+            return None
+        self._used.add(slot)
+        return slot
+
+    def _enqueue(self) -> _SlotWaiter:
+        limit = self.options.max_waiting
+        if limit and len(self._waiters) >= limit:
+            self._refused += 1
+            raise PoolFull(
+                f"{len(self._waiters)} callers wait for a connection to database "
+                f"{self.alias!r} already, as many as OPTIONS['pool']['max_waiting'] "
+                f"allows. {self._describe()}"
+            )
+        waiter = _SlotWaiter()
+        self._waiters.append(waiter)
+        return waiter
+
+    def _wait(self, waiter: _SlotWaiter) -> Slot:
+        started = time.monotonic()
+        try:
+            waiter.wait(self.options.timeout)
+        except BaseException:
+            # Cancelled in the very moment in which a slot was handed over: it is
+            # ours, and nobody else would ever give it back.
+            if self._withdraw(waiter) and waiter.slot is not None:
+                self._return_unused(waiter.slot)
+            raise
+        finally:
+            with self._lock:
+                self._waits += 1
+                self._wait_time += time.monotonic() - started
+        if not self._withdraw(waiter):
+            raise self._timeout_error()
+        if waiter.slot is None:
+            raise self._closed_error()
+        return waiter.slot
+
+    def _withdraw(self, waiter: _SlotWaiter) -> bool:
+        """End the wait; tell if it was granted, which no longer changes now."""
+        with self._lock:
+            if not waiter.granted:
+                self._waiters.remove(waiter)
+            return waiter.granted
+
+    def _return_unused(self, slot: Slot) -> None:
+        if slot.connection is None:
+            self.discard(slot)
+        else:
+            self.release(slot)
+
+    def _grant_or(self, slot: Slot, otherwise: Callable[[Slot], None]) -> None:
+        """Hand the slot to the first who waits, else do as told."""
+        if self._waiters:
+            waiter = self._waiters.popleft()
+            waiter.granted, waiter.slot = True, slot
+            slot.taken_at = time.monotonic()
+            self._used.add(slot)
+            waiter.wake()
+        else:
+            otherwise(slot)
+
+    def _count_use(self, slot: Slot) -> None:
+        now = slot.idle_since = time.monotonic()
+        self._used.discard(slot)
+        self._uses += 1
+        self._use_time += now - slot.taken_at
+        slot.taken_by = slot.taken_from = None
+
+    def _take_stale(self) -> list[Any]:
+        """Take out the connections that were idle for longer than ``max_idle``."""
+        stale = []
+        limit = time.monotonic() - self.options.max_idle
+        while (
+            self._idle
+            and self._idle[0].idle_since < limit
+            and len(self._idle) + len(self._used) > self.options.min_size
+        ):
+            stale.append(self._idle.popleft().connection)
+        return stale
+
+    def _describe(self) -> str:
+        holders = "".join(f"\n  - {slot.describe_holder()}" for slot in self._used)
+        return (
+            f"The pool has {len(self._used)} of {self.options.max_size} connections in "
+            f"use, {len(self._idle)} idle, {len(self._waiters)} callers waiting. "
+            f"Held by:{holders or ' nobody'}"
+        )
+
+    def _timeout_error(self) -> PoolTimeout:
+        with self._lock:
+            self._timeouts += 1
+            return PoolTimeout(
+                f"No connection to database {self.alias!r} became free within "
+                f"{self.options.timeout:g} s (OPTIONS['pool']['timeout']). "
+                f"{self._describe()}"
+            )
+
+    def _closed_error(self) -> PoolClosed:
+        return PoolClosed(f"The connection pool of database {self.alias!r} is closed.")

@@ -1,0 +1,62 @@
+"""``ENGINE = "django_loom.db.postgresql"``."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import psycopg
+from django.db.backends.postgresql import base
+from psycopg.pq import TransactionStatus
+
+from django_loom.db.cursors import LeasedCursorMixin
+from django_loom.db.wrapper import LoomDatabaseMixin
+
+from .connection import LoomConnection
+
+
+class _Psycopg(ModuleType):
+    """The psycopg module, except that it connects with our class."""
+
+    connect = LoomConnection.connect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(psycopg, name)
+
+
+class LeasedDebugCursor(LeasedCursorMixin, base.CursorDebugWrapper):
+    """The PostgreSQL backend's cursor wrapper that logs queries."""
+
+
+class PostgreSQLMixin(LoomDatabaseMixin):
+    """What the engines for PostgreSQL, with and without PostGIS, share."""
+
+    Database = _Psycopg("psycopg")
+    connection_attributes = ("autocommit", "isolation_level")
+    debug_cursor_class = LeasedDebugCursor
+    connection: Any
+
+    @property
+    def pool(self) -> None:
+        """None: psycopg_pool is not used; see ``django_loom.pool()``."""
+        return None
+
+    def connection_is_idle(self) -> bool:
+        """Tell if the connection is open, with no query and no transaction."""
+        return bool(self.connection.is_idle)
+
+    def transaction_is_usable(self) -> bool:
+        """Tell if the transaction can be rolled back: no query is running."""
+        return self.connection.pgconn.transaction_status in (
+            TransactionStatus.IDLE,
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        )
+
+    def connection_is_alive(self) -> bool:
+        """Tell if the server has not closed the connection."""
+        return bool(self.connection.seems_alive())
+
+
+class DatabaseWrapper(PostgreSQLMixin, base.DatabaseWrapper):
+    """Django's PostgreSQL backend, with queries that wait on the event loop."""

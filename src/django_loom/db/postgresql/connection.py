@@ -1,0 +1,141 @@
+"""psycopg's connection, waiting on the event loop when called below ``run_sync()``.
+
+psycopg writes its protocol as generators that yield when they would block; one
+method, ``Connection.wait()``, consumes them. Overriding it makes every operation
+of the connection wait on the loop, and leaves the rest of psycopg whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import sys
+from typing import Any, Self
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.waiting import wait_async, wait_conn_async
+
+from django_loom.bridge import Lock, SyncCall, current_call, suspend
+
+from .waiting import GeneratorWait
+
+# Seconds that a cancelled query gets, to be cancelled in the server as well and to
+# end there. A connection that takes longer is closed: its network has stalled.
+CANCEL_TIMEOUT = 2.0
+
+
+class _Opener(psycopg.AsyncConnection[Any]):
+    """Opens a connection on the loop, name resolution included, and gives it away."""
+
+    def __del__(self) -> None:
+        pass  # the protocol connection inside belongs to another object now
+
+
+class LoomConnection(psycopg.Connection[Any]):
+    """A connection for synchronous code, in threads and on event loops alike."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # psycopg holds its lock across a wait. Its own would block the thread for
+        # ever when a second greenlet wants it; this one waits on the loop.
+        self.lock = Lock()  # type: ignore[assignment]
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Connect; parameters and errors are those of ``psycopg.connect()``."""
+        if current_call() is None:
+            return super().connect(conninfo, **kwargs)
+        row_factory = kwargs.pop("row_factory", None)
+        cursor_factory = kwargs.pop("cursor_factory", None)
+        opened = suspend(_Opener.connect(conninfo, **kwargs))
+        connection = cls(opened.pgconn)
+        connection._autocommit = opened._autocommit
+        connection._adapters = opened._adapters
+        connection.prepare_threshold = opened.prepare_threshold
+        if row_factory:
+            connection.row_factory = row_factory
+        if cursor_factory:
+            connection.cursor_factory = cursor_factory
+        return connection
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Consume a generator of psycopg's, on the loop if the caller runs on one."""
+        call = current_call()
+        if call is None:
+            return super().wait(gen, interval, timeout)
+        try:
+            if timeout is not None:
+                return suspend(wait_async(gen, self.pgconn.socket, interval, timeout))
+            return GeneratorWait(call.loop, gen, self.pgconn).run()
+        except errors.Error:
+            raise
+        except BaseException:
+            self._abandon(call, gen)
+            raise
+
+    def _abandon(self, call: SyncCall, gen: Any) -> None:
+        """Leave no query running in the server for a caller that is gone."""
+        if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+            return
+        if call.closing:  # nothing can be awaited any more
+            self.pgconn.finish()
+            return
+        try:
+            suspend(self._cancel_and_drain(gen))
+        except BaseException as error:
+            self.pgconn.finish()
+            if not isinstance(error, Exception):
+                raise
+
+    async def _cancel_and_drain(self, gen: Any) -> None:
+        """Cancel the query in the server, and read what it answers to that.
+
+        Could the cancellation hit the connection's next query? No: the server
+        signals its backend before it closes the cancelling connection, for which
+        ``cancel`` waits, and a backend drops signals that come between queries.
+        """
+        async with asyncio.timeout(CANCEL_TIMEOUT):
+            if psycopg.capabilities.has_cancel_safe():
+                await wait_conn_async(self._cancel_gen(), 0.1)
+            else:
+                await asyncio.to_thread(self.cancel)
+            try:
+                await wait_async(gen, self.pgconn.socket, 0.1)
+            except (errors.QueryCanceled, errors.Error):
+                pass
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection is open, with no query and no transaction."""
+        return self.pgconn.transaction_status == TransactionStatus.IDLE
+
+    def seems_alive(self) -> bool:
+        """Tell if the server has not closed the connection, as far as we know.
+
+        One system call without a wait: between queries a socket is readable only
+        when the server has sent a notice, or closed it.
+        """
+        if self.pgconn.status != ConnStatus.OK:
+            return False
+        if not _is_readable(self.pgconn.socket):
+            return True
+        try:
+            self.pgconn.consume_input()
+        except errors.OperationalError:
+            return False
+        return self.pgconn.status == ConnStatus.OK and self.is_idle
+
+
+if sys.platform == "win32":
+
+    def _is_readable(fileno: int) -> bool:
+        return bool(select.select([fileno], [], [], 0)[0])
+
+else:
+
+    def _is_readable(fileno: int) -> bool:
+        poll = select.poll()
+        poll.register(fileno, select.POLLIN)
+        return bool(poll.poll(0))

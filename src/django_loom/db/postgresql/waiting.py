@@ -1,0 +1,83 @@
+"""Wait for one of psycopg's generators on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+from psycopg import errors, pq
+from psycopg.waiting import READY_R, READY_W, WAIT_R, WAIT_W
+
+from django_loom.bridge import suspend
+
+
+class GeneratorWait:
+    """Drives a generator from the callbacks of its socket, then wakes the caller.
+
+    The caller is switched to once, when the result is there, not each time that a
+    part of it arrives.
+    """
+
+    __slots__ = ("_fileno", "_future", "_gen", "_loop", "_pgconn", "_state")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        gen: Generator[int, int, Any],
+        pgconn: pq.abc.PGconn,
+    ) -> None:
+        self._loop = loop
+        self._gen = gen
+        self._pgconn = pgconn
+        self._state = 0
+
+    def run(self) -> Any:
+        """Return what the generator returns, or raise what it raises."""
+        try:
+            state = next(self._gen)
+        except StopIteration as done:
+            return done.value
+        # Some generators, like that of a commit in autocommit mode, never get
+        # here: they wait for nothing.
+        self._future = self._loop.create_future()
+        try:
+            self._fileno = self._pgconn.socket
+        except errors.OperationalError:
+            raise errors.OperationalError("the connection is lost") from None
+        self._watch(state)
+        try:
+            return suspend(self._future)
+        finally:
+            self._watch(0)
+
+    def _watch(self, state: int) -> None:
+        changed = state ^ self._state
+        if changed & WAIT_R:
+            if state & WAIT_R:
+                self._loop.add_reader(self._fileno, self._ready, READY_R)
+            else:
+                self._loop.remove_reader(self._fileno)
+        if changed & WAIT_W:
+            if state & WAIT_W:
+                self._loop.add_writer(self._fileno, self._ready, READY_W)
+            else:
+                self._loop.remove_writer(self._fileno)
+        self._state = state
+
+    def _ready(self, ready: int) -> None:
+        if self._future.done():
+            # Cancelled: the generator is the cancellation's now. Or both reading
+            # and writing were ready, and the first call got the result.
+            self._watch(0)
+            return
+        try:
+            state = self._gen.send(ready)
+        except StopIteration as done:
+            self._future.set_result(done.value)
+        except BaseException as error:
+            self._future.set_exception(error)
+        else:
+            self._watch(state)
+            return
+        self._watch(0)

@@ -1,0 +1,1 @@
+"""SQLite on the loop; each connection's calls run in a thread of its own."""

@@ -1,0 +1,36 @@
+"""``ENGINE = "django_loom.db.sqlite3"``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+
+from django_loom.db.pool_options import PoolOptions
+from django_loom.db.threaded import ThreadedDatabaseMixin
+
+
+class DatabaseWrapper(ThreadedDatabaseMixin, base.DatabaseWrapper):
+    """Django's SQLite backend; on a loop, its calls run in a thread."""
+
+    connection_attributes = ("autocommit", "transaction_mode")
+    connection: Any
+
+    def adapt_pool_options(self, options: PoolOptions) -> PoolOptions:
+        """Keep one connection for ever if it is the database, as one in memory is."""
+        if not self.is_in_memory_db():
+            return options
+        return replace(options, min_size=1, max_size=1, max_idle=math.inf, max_lifetime=math.inf)
+
+    def connection_is_idle(self) -> bool:
+        """Tell if the connection has no transaction open."""
+        return not self.connection.in_transaction
+
+    def reset_connection(self) -> bool:
+        """Roll back what a cancelled call left; its thread does so before all else."""
+        if self.slot is None or self.closed_in_transaction:
+            return False
+        self.connection.post("rollback")
+        return self.autocommit

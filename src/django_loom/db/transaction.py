@@ -1,0 +1,123 @@
+"""``atomic`` on both sides: Django's own, made aware of tasks, and its async form."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncContextDecorator
+from types import TracebackType
+from typing import Any, overload
+
+from asgiref.sync import iscoroutinefunction
+from django.db.transaction import Atomic, get_connection
+
+from django_loom.bridge import run_sync
+
+from . import scopes
+from .wrapper import LoomDatabaseMixin, refuse_in_coroutine
+
+_django_enter = Atomic.__enter__
+_django_exit = Atomic.__exit__
+
+
+def enter(block: Atomic) -> None:
+    """Enter a block; this is ``Atomic.__enter__`` when the app is installed."""
+    connection: Any = get_connection(block.using)
+    if not isinstance(connection, LoomDatabaseMixin):
+        _django_enter(block)
+        return
+    refuse_in_coroutine("enter transaction.atomic()")
+    scope = scopes.open_scope(connection)
+    try:
+        _django_enter(block)
+    except BaseException:
+        scopes.close_scope(scope)
+        raise
+
+
+def exit(  # noqa: A001 - named as what it replaces
+    block: Atomic,
+    exc_type: type[BaseException] | None,
+    exc: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
+    """Leave a block; this is ``Atomic.__exit__`` when the app is installed."""
+    connection: Any = get_connection(block.using)
+    last = (
+        scopes.begin_close(connection) if isinstance(connection, LoomDatabaseMixin) else None
+    )
+    if last is None:
+        _django_exit(block, exc_type, exc, traceback)
+        return
+    try:
+        _django_exit(block, exc_type, exc, traceback)
+    finally:
+        scopes.end_close(last)
+        _own_after_exit(connection)
+
+
+def _own_after_exit(connection: LoomDatabaseMixin) -> None:
+    """Let go of a connection whose transaction outlived the call that began it."""
+    if connection.owner is None or connection.owner.dead:
+        connection.owner = None
+        connection.give_back_if_unowned()
+
+
+class AsyncAtomic(AsyncContextDecorator):
+    """An ``atomic`` block in async code; see ``atomic()``."""
+
+    def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:
+        self._arguments = using, savepoint, durable
+        self._blocks: list[Atomic] = []
+
+    def _recreate_cm(self) -> AsyncAtomic:
+        return AsyncAtomic(*self._arguments)
+
+    async def __aenter__(self) -> None:
+        block = Atomic(*self._arguments)
+        await run_sync(block.__enter__)
+        self._blocks.append(block)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        block = self._blocks.pop()
+        await run_sync(block.__exit__, exc_type, exc, traceback)
+
+
+@overload
+def atomic(using: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]: ...
+@overload
+def atomic(
+    using: str | None = None, savepoint: bool = True, durable: bool = False
+) -> AsyncAtomic: ...
+def atomic(using: Any = None, savepoint: bool = True, durable: bool = False) -> Any:
+    """Run a block of async code in a transaction.
+
+    The counterpart of ``django.db.transaction.atomic``, with the same arguments::
+
+        async with django_loom.atomic():
+            await order.asave()
+
+        @django_loom.atomic
+        async def pay(order): ...
+
+    Every ORM call in the block and in the tasks that it starts uses the
+    transaction's connection, one statement at a time. Nested blocks, sync and
+    async in any mix, are savepoints.
+
+    :param using: alias of the database; the default one if None.
+    :param savepoint: whether a nested block makes a savepoint.
+    :param durable: raise ``RuntimeError`` if the block is nested in another.
+    :raises TypeError: used as a decorator on a function that is not async.
+    """
+    if not callable(using):
+        return AsyncAtomic(using, savepoint, durable)
+    if not iscoroutinefunction(using):
+        raise TypeError(
+            f"django_loom.atomic decorates async functions, and {using!r} is not one. "
+            "Use django.db.transaction.atomic for synchronous functions."
+        )
+    return AsyncAtomic(None, savepoint, durable)(using)

@@ -1,0 +1,150 @@
+"""Every name that django-loom rebinds in foreign modules; nothing else rebinds any.
+
+Django's async methods are ``sync_to_async()`` around its synchronous ones. Here
+those calls take the bridge instead of a thread, but for work that blocks or burns
+CPU. ``sync_to_async()`` in the user's own code is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, wraps
+from importlib import import_module
+from operator import attrgetter
+from typing import Any
+
+import asgiref.sync
+from asgiref.sync import AsyncToSync
+from django.apps import apps
+from django.db import connections
+
+from .bridge import await_, current_call, run_in_thread, run_sync
+from .reroute_table import CALL_SITES, Bridge
+
+
+@dataclass(frozen=True, slots=True)
+class Rebinding:
+    """One foreign name: ``module``, the path of the attribute in it, and its value.
+
+    ``replacement`` gets the present value. ``app`` must be installed, if named.
+    """
+
+    module: str
+    attribute: str
+    replacement: Callable[[Any], Any]
+    app: str | None = None
+
+
+def _sync_to_async(policy: Bridge) -> Callable[[Any], Any]:
+    """Return what replaces ``sync_to_async`` in the modules of a policy."""
+
+    def replacement(original: Any) -> Any:
+        @wraps(asgiref.sync.sync_to_async)
+        def sync_to_async(func: Any = None, **options: Any) -> Any:
+            if func is None or not policy.takes(func):
+                return original(func, **options)
+            return partial(run_sync, func)
+
+        return sync_to_async
+
+    return replacement
+
+
+def _call_async_to_sync(original: Any) -> Any:
+    """Await in the loop that runs the caller, if it runs below ``run_sync()``."""
+
+    @wraps(original)
+    def __call__(self: AsyncToSync[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if current_call() is None:
+            return original(self, *args, **kwargs)
+        return await_(self.awaitable(*args, **kwargs))
+
+    return __call__
+
+
+def _in_thread(original: Any) -> Any:
+    """Run CPU-heavy work of synchronous code on a loop in a thread."""
+
+    @wraps(original)
+    def replacement(*args: Any, **kwargs: Any) -> Any:
+        return run_in_thread(original, *args, **kwargs)
+
+    return replacement
+
+
+def _connection_storage(original: Any) -> Any:
+    """Choose connections by task and call; keep those that this thread has."""
+    from .db.storage import ConnectionStorage
+
+    storage = ConnectionStorage()
+    for alias in connections:
+        if hasattr(original, alias):
+            setattr(storage, alias, getattr(original, alias))
+    return storage
+
+
+def _atomic(name: str) -> Callable[[Any], Any]:
+    def replacement(original: Any) -> Any:
+        from .db import transaction
+
+        return getattr(transaction, name)
+
+    return replacement
+
+
+_AUTH = "django.contrib.auth"
+
+REBINDINGS: tuple[Rebinding, ...] = (
+    Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
+    Rebinding("django.db", "connections._connections", _connection_storage),
+    Rebinding("django.db.transaction", "Atomic.__enter__", _atomic("enter")),
+    Rebinding("django.db.transaction", "Atomic.__exit__", _atomic("exit")),
+    # Each module that has these names of its own.
+    Rebinding("django.contrib.auth.hashers", "verify_password", _in_thread),
+    Rebinding("django.contrib.auth.hashers", "make_password", _in_thread),
+    Rebinding("django.contrib.auth.base_user", "make_password", _in_thread, _AUTH),
+    Rebinding("django.contrib.auth.models", "make_password", _in_thread, _AUTH),
+    *(
+        Rebinding(module, "sync_to_async", _sync_to_async(sites.policy), sites.app)
+        for module, sites in CALL_SITES.items()
+        if isinstance(sites.policy, Bridge)
+    ),
+)
+
+_originals: list[tuple[Any, str, Any]] = []
+
+
+def is_installed() -> bool:
+    """Tell if the rerouting is in place."""
+    return bool(_originals)
+
+
+def install() -> None:
+    """Rebind the names of the table. A second call does nothing.
+
+    The app does this when Django starts; call it yourself only without the app.
+    """
+    if is_installed():
+        return
+    for row in REBINDINGS:
+        if row.app is not None and not apps.is_installed(row.app):
+            continue
+        try:
+            module = import_module(row.module)
+        except ModuleNotFoundError:
+            continue  # a module that this version of Django does not have
+        path, _, name = row.attribute.rpartition(".")
+        owner = attrgetter(path)(module) if path else module
+        original = getattr(owner, name, None)
+        if original is None:
+            continue
+        setattr(owner, name, row.replacement(original))
+        _originals.append((owner, name, original))
+
+
+def uninstall() -> None:
+    """Put every name back, as tests do."""
+    while _originals:
+        owner, name, original = _originals.pop()
+        setattr(owner, name, original)

@@ -1,0 +1,193 @@
+"""Where Django itself calls ``sync_to_async()``, and which way each call goes.
+
+A test compares the functions with the source of the Django that is installed, so
+a release that adds a call is noticed. Those of all supported versions are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """To a thread, as in Django: the work blocks or burns CPU."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Over the bridge, unless ``blocks`` says that the function would block."""
+
+    reason: str = ""
+    blocks: Callable[[Function], bool] | None = None
+
+    def takes(self, func: Function) -> bool:
+        """Tell if this function runs on the loop."""
+        return self.blocks is None or not self.blocks(func)
+
+
+@dataclass(frozen=True, slots=True)
+class CallSites:
+    """A module's functions that call ``sync_to_async()``.
+
+    ``app`` is the application without which the module cannot be imported.
+    """
+
+    functions: str
+    policy: Bridge | Thread = Bridge()
+    app: str | None = None
+
+
+def _cache_that_blocks(func: Function) -> bool:
+    """A cache over files or a driver's sockets, or one that we do not know."""
+    from django.core.cache.backends.db import DatabaseCache
+    from django.core.cache.backends.dummy import DummyCache
+    from django.core.cache.backends.locmem import LocMemCache
+
+    cache = getattr(func, "__self__", None)
+    return not isinstance(cache, (DatabaseCache, DummyCache, LocMemCache))
+
+
+def _session_in_files(func: Function) -> bool:
+    from django.contrib.sessions.backends.file import SessionStore
+
+    store = getattr(func, "__self__", None)
+    return isinstance(store, SessionStore) or store is SessionStore
+
+
+def _file_write(func: Function) -> bool:
+    return getattr(func, "__name__", "") == "write"
+
+
+def _view_or_log(func: Function) -> bool:
+    """Not a middleware's method, a response's render() or a handler's own method."""
+    from django.core.handlers.base import BaseHandler
+    from django.template.response import SimpleTemplateResponse
+
+    owner = getattr(func, "__self__", None)
+    is_middleware = getattr(func, "__name__", "").startswith("process_")
+    return not (is_middleware or isinstance(owner, (BaseHandler, SimpleTemplateResponse)))
+
+
+CALL_SITES: dict[str, CallSites] = {
+    "django.contrib.auth": CallSites(
+        "acheck_password_with_timing_attack_mitigation",
+        Thread("hashes a password"),
+    ),
+    "django.contrib.auth.backends": CallSites(
+        """BaseBackend.aauthenticate BaseBackend.aget_group_permissions BaseBackend.aget_user
+        BaseBackend.aget_user_permissions RemoteUserBackend.aconfigure_user""",
+        app="django.contrib.auth",
+    ),
+    "django.contrib.auth.decorators": CallSites(
+        "user_passes_test.decorator._view_wrapper",
+    ),
+    "django.contrib.auth.hashers": CallSites(
+        "acheck_password",
+        Thread("hashes a password"),
+    ),
+    "django.contrib.auth.middleware": CallSites(
+        "RemoteUserMiddleware.__acall__",
+        app="django.contrib.auth",
+    ),
+    "django.contrib.contenttypes.fields": CallSites(
+        """create_generic_related_manager.GenericRelatedObjectManager.aadd
+        create_generic_related_manager.GenericRelatedObjectManager.aclear
+        create_generic_related_manager.GenericRelatedObjectManager.acreate
+        create_generic_related_manager.GenericRelatedObjectManager.aget_or_create
+        create_generic_related_manager.GenericRelatedObjectManager.aremove
+        create_generic_related_manager.GenericRelatedObjectManager.aset
+        create_generic_related_manager.GenericRelatedObjectManager.aupdate_or_create""",
+        app="django.contrib.contenttypes",
+    ),
+    "django.contrib.sessions.backends.base": CallSites(
+        """SessionBase.aclear_expired SessionBase.acreate SessionBase.adelete
+        SessionBase.aexists SessionBase.aload SessionBase.asave""",
+        Bridge("but for sessions in files", _session_in_files),
+    ),
+    "django.contrib.sessions.backends.db": CallSites(
+        "SessionStore.asave.sync_transaction",
+    ),
+    "django.contrib.staticfiles.handlers": CallSites(
+        """ASGIStaticFilesHandler.get_response_async.awrapper
+        StaticFilesHandlerMixin.get_response_async""",
+        Thread("reads files"),
+    ),
+    "django.core.cache.backends.base": CallSites(
+        """BaseCache.aadd BaseCache.aclear BaseCache.aclose BaseCache.adelete
+        BaseCache.adelete_many BaseCache.aget BaseCache.aget_many BaseCache.aget_or_set
+        BaseCache.ahas_key BaseCache.aincr BaseCache.aincr_version BaseCache.aset
+        BaseCache.aset_many BaseCache.atouch""",
+        Bridge("if the cache never blocks", _cache_that_blocks),
+    ),
+    "django.core.handlers.asgi": CallSites(
+        "ASGIHandler.handle ASGIHandler.read_body",
+        Bridge("but for a body that is written to a file", _file_write),
+    ),
+    "django.core.handlers.base": CallSites(
+        """BaseHandler._get_response_async BaseHandler.adapt_method_mode
+        BaseHandler.get_response_async""",
+        Bridge("but for views, which may block, and logging", _view_or_log),
+    ),
+    "django.core.handlers.exception": CallSites(
+        "convert_exception_to_response.inner",
+        Thread("logs the error, which may send mail"),
+    ),
+    "django.core.paginator": CallSites(
+        "AsyncPage.aget_object_list",
+    ),
+    "django.db.models.base": CallSites(
+        "Model.adelete Model.arefresh_from_db Model.asave",
+    ),
+    "django.db.models.fields.related_descriptors": CallSites(
+        """create_forward_many_to_many_manager.ManyRelatedManager.aadd
+        create_forward_many_to_many_manager.ManyRelatedManager.aclear
+        create_forward_many_to_many_manager.ManyRelatedManager.acreate
+        create_forward_many_to_many_manager.ManyRelatedManager.aget_or_create
+        create_forward_many_to_many_manager.ManyRelatedManager.aremove
+        create_forward_many_to_many_manager.ManyRelatedManager.aset
+        create_forward_many_to_many_manager.ManyRelatedManager.aupdate_or_create
+        create_reverse_many_to_one_manager.RelatedManager.aadd
+        create_reverse_many_to_one_manager.RelatedManager.aclear
+        create_reverse_many_to_one_manager.RelatedManager.acreate
+        create_reverse_many_to_one_manager.RelatedManager.aget_or_create
+        create_reverse_many_to_one_manager.RelatedManager.aremove
+        create_reverse_many_to_one_manager.RelatedManager.aset
+        create_reverse_many_to_one_manager.RelatedManager.aupdate_or_create""",
+    ),
+    "django.db.models.query": CallSites(
+        """BaseIterable._async_generator QuerySet.__aiter__.generator QuerySet.aaggregate
+        QuerySet.abulk_create QuerySet.abulk_update QuerySet.acontains QuerySet.acount
+        QuerySet.acreate QuerySet.adelete QuerySet.aearliest QuerySet.aexists
+        QuerySet.aexplain QuerySet.afirst QuerySet.aget QuerySet.aget_or_create
+        QuerySet.ain_bulk QuerySet.alast QuerySet.alatest QuerySet.aupdate
+        QuerySet.aupdate_or_create RawQuerySet.__aiter__.generator aprefetch_related_objects""",
+    ),
+    "django.dispatch.dispatcher": CallSites(
+        "Signal.asend.sync_send Signal.asend_robust.sync_send",
+    ),
+    "django.http.response": CallSites(
+        "StreamingHttpResponse.__aiter__",
+        Thread("iterates over what may be a file"),
+    ),
+    "django.tasks.backends.base": CallSites(
+        "BaseTaskBackend.aenqueue BaseTaskBackend.aget_result",
+    ),
+    "django.tasks.base": CallSites(
+        "Task.acall",
+        Thread("runs a task, which may block"),
+    ),
+    "django.test.client": CallSites(
+        "AsyncClientHandler.__call__",
+        Thread("closes a response, which may be a file"),
+    ),
+    "django.utils.deprecation": CallSites(
+        "MiddlewareMixin.__acall__",
+    ),
+}
