@@ -56,7 +56,7 @@ demo: setup ## Show the ORM running on one event loop
 
 .PHONY: django-suite
 django-suite: setup ## Run Django's own tests on our engines (APPS="queries transactions" for some)
-	@$(PYTHON) tests/django_suite/run.py $(APPS)
+	@$(PYTHON) tests/django_suite/run.py $(APPS) $(ARGS)
 
 .PHONY: fuzz
 fuzz: setup ## Cancel 20,000 tasks at random moments and look for damage

@@ -1,0 +1,79 @@
+"""django_loom keeps to its layers, and the rules that say so can fail."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.architecture import RANKS, layer_faults, modules, parse, rebinding_faults, room_of
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_go_down_the_layers(module: str) -> None:
+    assert room_of(module) in RANKS or room_of(module) == "lab", "add the new room to LAYERS"
+    assert not list(layer_faults(module, parse(module)))
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name != "reroute"])
+def test_only_reroute_rebinds_foreign_names(module: str) -> None:
+    assert not list(rebinding_faults(module, parse(module)))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("bridge.calls", "import django.db"),
+        ("bridge.calls", "from ..db import pools"),
+        ("bridge.calls", "import django_loom"),
+        ("bridge.calls", "def late():\n    from django_loom import atomic"),
+        ("db.pools", "from django_loom.guard import hooks"),
+        ("db.pools", "from ..http import requests"),
+        ("db.pools", "import psycopg"),
+        ("db.sqlite3.base", "from psycopg import sql"),
+        ("realtime.groups", "from ..http._parser import parse"),
+        ("exceptions", "from . import conf"),
+        ("lab.load", "from ..bridge import run_sync"),
+        ("lab.load", "import django"),
+    ],
+)
+def test_a_wrong_import_is_found(module: str, source: str) -> None:
+    assert len(list(layer_faults(module, ast.parse(source)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("bridge.calls", "import asyncio, greenlet\nfrom ..exceptions import LoomError"),
+        ("db.pools", "from .. import conf\nfrom ..bridge import run_sync\nimport django.db"),
+        ("db.postgresql.base", "import psycopg"),
+        ("db.pools", "if TYPE_CHECKING:\n    import psycopg"),
+        ("testing.plugin", "from .. import run_sync"),
+    ],
+)
+def test_a_right_import_is_not_found(module: str, source: str) -> None:
+    assert not list(layer_faults(module, ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "query.QuerySet = Ours",
+        "query.QuerySet.aget = ours",
+        "a, query.QuerySet = 1, 2",
+        "query.LIMIT += 1",
+        "del query.QuerySet",
+        "query.__dict__['QuerySet'] = Ours",
+        "setattr(query, 'QuerySet', Ours)",
+        "setattr(anything, name, Ours)",
+    ],
+)
+def test_a_rebound_name_is_found(statement: str) -> None:
+    tree = ast.parse(f"from django.db.models import query\n{statement}")
+    assert len(list(rebinding_faults("db.pools", tree))) == 1
+
+
+@pytest.mark.parametrize("statement", ["self.x = 1", "cell.x = query", "setattr(self, name, 1)"])
+def test_an_attribute_of_ours_is_not_found(statement: str) -> None:
+    tree = ast.parse(f"from django.db.models import query\n{statement}")
+    assert not list(rebinding_faults("db.pools", tree))
