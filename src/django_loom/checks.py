@@ -56,4 +56,3 @@ def _max_age(alias: str) -> CheckMessage:
         ),
         id="django_loom.W001",
     )
-

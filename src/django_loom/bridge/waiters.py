@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import _get_running_loop
+from contextlib import suppress
 
 from .calls import current_call, suspend
 
@@ -51,12 +52,10 @@ class Waiter:
         if loop is _loop_of_this_thread():
             self._finish()
             return
-        try:
+        # RuntimeError: that loop is closed. Closing its coroutine ends the wait, if
+        # that has not ended yet, and there what was granted is given back.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(self._finish)
-        except RuntimeError:
-            # That loop is closed. Closing its coroutine ends the wait, if it
-            # has not already, and what was granted is given back there.
-            pass
 
     def _finish(self) -> None:
         assert self._future is not None

@@ -116,5 +116,9 @@ class ThreadedConnection(_Proxy):
 
     def close(self) -> None:
         """Close the connection when its running call has ended, and end the thread."""
-        self._thread.post(self._target.close)
-        self._thread.end()
+        try:
+            self._thread.post(self._target.close)
+        except RuntimeError:  # the interpreter is ending, and has ended the thread
+            self._target.close()
+        else:
+            self._thread.end()

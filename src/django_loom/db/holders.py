@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 from types import FrameType
@@ -15,11 +16,9 @@ from django_loom.bridge import SyncCall, current_call
 
 CallSite = tuple[str, int, str]
 
-_NOT_THE_USERS = tuple(
-    str(Path(module.__file__).parent)
-    for module in (asgiref, asyncio, django, django_loom)
-    if module.__file__
-) + (str(Path(asyncio.__file__).parent.parent / "contextlib.py"),)
+_PACKAGES = [module.__file__ for module in (asgiref, asyncio, django, django_loom)]
+_CONTEXTLIB = str(Path(contextlib.__file__))
+_NOT_THE_USERS = (_CONTEXTLIB, *(str(Path(file).parent) for file in _PACKAGES if file))
 
 # Files, not code objects: a string keeps its hash, a code object works it out anew.
 _known_files: dict[str, bool] = {}

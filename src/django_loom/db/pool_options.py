@@ -39,15 +39,11 @@ class PoolOptions:
         if value is None or isinstance(value, bool):
             return cls()
         if not isinstance(value, Mapping):
-            raise PoolOptionError(
-                f"{where} must be a dictionary, True or False, not {value!r}."
-            )
+            raise PoolOptionError(f"{where} must be a dictionary, True or False, not {value!r}.")
         known = {field.name: type(field.default) for field in fields(cls)}
         for key, given in value.items():
             if key not in known:
-                raise PoolOptionError(
-                    f"{where} has no key {key!r}. It takes {', '.join(known)}."
-                )
+                raise PoolOptionError(f"{where} has no key {key!r}. It takes {', '.join(known)}.")
             _check_number(f"{where}[{key!r}]", given, known[key])
         options = cls(**value)
         if options.max_size < max(1, options.min_size):

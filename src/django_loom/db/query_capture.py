@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from django_loom.bridge import current_call
@@ -27,9 +28,10 @@ class _Capture:
     log: QueryLog
 
 
-_captures: ContextVar[Mapping[str, _Capture]] = ContextVar("loom_query_captures", default={})
+_NONE: Mapping[str, Any] = MappingProxyType({})
+_captures: ContextVar[Mapping[str, _Capture]] = ContextVar("loom_query_captures", default=_NONE)
 _wrappers: ContextVar[Mapping[str, tuple[ExecuteWrapper, ...]]] = ContextVar(
-    "loom_execute_wrappers", default={}
+    "loom_execute_wrappers", default=_NONE
 )
 
 

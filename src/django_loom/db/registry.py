@@ -25,9 +25,7 @@ _MAX_PARKED = 1000
 
 _lock = threading.Lock()
 _pools: dict[str, tuple[str, ConnectionPool]] = {}
-_parked: defaultdict[str, deque[LoomDatabaseMixin]] = defaultdict(
-    lambda: deque(maxlen=_MAX_PARKED)
-)
+_parked: defaultdict[str, deque[LoomDatabaseMixin]] = defaultdict(lambda: deque(maxlen=_MAX_PARKED))
 _inherited_from_parent: list[Any] = []
 
 

@@ -46,7 +46,7 @@ class ConnectionStorage:
 
     def of_this_thread(self) -> dict[str, Any]:
         """Return the connection objects of the calling thread itself."""
-        return self._threads.__dict__
+        return dict(self._threads.__dict__)
 
     def __getattr__(self, alias: str) -> Any:
         threads_own = self._threads.__dict__.get(alias)

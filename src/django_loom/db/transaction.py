@@ -34,7 +34,7 @@ def enter(block: Atomic) -> None:
         raise
 
 
-def exit(  # noqa: A001 - named as what it replaces
+def exit(
     block: Atomic,
     exc_type: type[BaseException] | None,
     exc: BaseException | None,
@@ -42,9 +42,7 @@ def exit(  # noqa: A001 - named as what it replaces
 ) -> None:
     """Leave a block; this is ``Atomic.__exit__`` when the app is installed."""
     connection: Any = get_connection(block.using)
-    last = (
-        scopes.begin_close(connection) if isinstance(connection, LoomDatabaseMixin) else None
-    )
+    last = scopes.begin_close(connection) if isinstance(connection, LoomDatabaseMixin) else None
     if last is None:
         _django_exit(block, exc_type, exc, traceback)
         return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 import sys
+from contextlib import suppress
 from typing import Any, Self
 
 import psycopg
@@ -29,7 +30,7 @@ CANCEL_TIMEOUT = 2.0
 class _Opener(psycopg.AsyncConnection[Any]):
     """Opens a connection on the loop, name resolution included, and gives it away."""
 
-    def __del__(self) -> None:
+    def __del__(self, *args: Any) -> None:
         pass  # the protocol connection inside belongs to another object now
 
 
@@ -101,10 +102,8 @@ class LoomConnection(psycopg.Connection[Any]):
                 await wait_conn_async(self._cancel_gen(), 0.1)
             else:
                 await asyncio.to_thread(self.cancel)
-            try:
+            with suppress(errors.Error):  # QueryCanceled, as a rule
                 await wait_async(gen, self.pgconn.socket, 0.1)
-            except (errors.QueryCanceled, errors.Error):
-                pass
 
     @property
     def is_idle(self) -> bool:

@@ -1,0 +1,223 @@
+"""How a database wrapper gets a connection from the pool, and gives it back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db.backends.base.base import NO_DB_ALIAS
+
+from django_loom.bridge import SyncCall, current_call
+
+from . import registry, scopes
+from .pool_options import PoolOptions
+from .pool_slots import Slot
+
+if TYPE_CHECKING:
+    from typing import Any as _Base  # a BaseDatabaseWrapper; Django has no types
+else:
+    _Base = object
+
+
+class LeasingMixin(_Base):
+    """The leases of ``LoomDatabaseMixin``: slots of a pool, taken and given back."""
+
+    connection_attributes: ClassVar[tuple[str, ...]] = ("autocommit",)
+    """Attributes of the wrapper that describe its present connection."""
+
+    connection: Any
+    autocommit: bool
+    in_atomic_block: bool
+    needs_rollback: bool
+    closed_in_transaction: bool
+    errors_occurred: bool
+
+    slot: Slot | None = None
+    owner: SyncCall | None = None  # the run_sync() call that uses this wrapper
+    shared: bool = False  # made for code on loops, used by one call after the other
+    used_on_loop: bool = False
+    generation: int = 0  # grows when the wrapper goes to another call
+    pinned_cursors: int = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.scopes: list[scopes.Scope] = []
+        super().__init__(*args, **kwargs)
+        self.pool_options = PoolOptions.from_settings(
+            self.alias, self.settings_dict["OPTIONS"].get("pool")
+        )
+
+    # What an engine may override.
+
+    def connection_is_idle(self) -> bool:
+        """Tell, without a wait, if the connection could serve another caller now."""
+        return not self.in_atomic_block
+
+    def transaction_is_usable(self) -> bool:
+        """Tell, without a wait, if the open transaction can be rolled back as usual."""
+        return True
+
+    def connection_is_alive(self) -> bool:
+        """Tell, without a wait, if the connection is not known to be lost."""
+        return True
+
+    def reset_connection(self) -> bool:
+        """Make a connection that is not idle so, without a wait; tell if done."""
+        return False
+
+    def adapt_pool_options(self, options: PoolOptions) -> PoolOptions:
+        """Return the options that this database can have."""
+        return options
+
+    @staticmethod
+    def close_connection(connection: Any) -> None:
+        """Close a driver's connection without waiting for the server."""
+        connection.close()
+
+    # Leases.
+
+    @property
+    def lease_timeout(self) -> float:
+        """Seconds that code waits for its turn on a connection."""
+        return self.pool_options.timeout
+
+    @property
+    def uses_pool(self) -> bool:
+        """Whether a connection that is opened now comes from the pool."""
+        if self.alias == NO_DB_ALIAS:
+            return False
+        return bool(self.settings_dict["OPTIONS"].get("pool")) or current_call() is not None
+
+    def connect(self) -> None:
+        """Get a connection: from the pool on a loop or if it is set, else a new one."""
+        if not self.uses_pool:
+            super().connect()
+            return
+        self.check_settings()
+        slot = registry.get(self).acquire()
+        self.slot = slot
+        self.used_on_loop = current_call() is not None
+        try:
+            if slot.connection is not None:
+                self._attach(slot)
+            if slot.connection is None:
+                self._open(slot)
+        except BaseException:
+            slot.connection = self.connection
+            self.drop_slot()
+            raise
+
+    def _open(self, slot: Slot) -> None:
+        started = time.monotonic()
+        super().connect()
+        self._keep_attributes(slot)
+        slot.pool.opened(slot, self.connection, time.monotonic() - started)
+
+    def _attach(self, slot: Slot) -> None:
+        """Take over the slot's connection, or find that it is lost."""
+        max_age = self.settings_dict["CONN_MAX_AGE"]
+        self.__dict__.update(
+            slot.attributes,
+            connection=slot.connection,
+            in_atomic_block=False,
+            savepoint_ids=[],
+            atomic_blocks=[],
+            needs_rollback=False,
+            run_on_commit=[],
+            closed_in_transaction=False,
+            errors_occurred=False,
+            health_check_enabled=False,
+            health_check_done=True,
+            close_at=None if max_age is None else time.monotonic() + max_age,
+        )
+        check = slot.suspect or self.settings_dict["CONN_HEALTH_CHECKS"]
+        if not self.connection_is_alive() or (check and not self.is_usable()):
+            self.connection = None
+            slot.pool.drop_connection(slot, lost=True)
+        slot.suspect = False
+
+    def _keep_attributes(self, slot: Slot) -> None:
+        present = self.__dict__
+        slot.attributes = {
+            name: present[name] for name in self.connection_attributes if name in present
+        }
+
+    def _give_back(self) -> None:
+        """Return the slot to its pool, with its connection if that is fit for use."""
+        slot, self.slot = self.slot, None
+        assert slot is not None
+        fit = (
+            not self.closed_in_transaction
+            and self.autocommit == self.settings_dict["AUTOCOMMIT"]
+            and self.connection_is_idle()
+        ) or self.reset_connection()
+        slot.suspect = self.errors_occurred
+        self.connection = None
+        if fit:
+            slot.pool.release(slot)
+        else:
+            slot.pool.discard(slot)
+
+    def drop_slot(self) -> None:
+        """Close the connection, whatever its state, and free its place in the pool."""
+        slot, self.slot = self.slot, None
+        self.connection = None
+        if slot is not None:
+            slot.pool.discard(slot)
+
+    def give_back_if_idle(self) -> None:
+        """Return the slot unless a transaction or a server-side cursor needs it."""
+        if self.slot is None or self.in_atomic_block or self.pinned_cursors:
+            return
+        if self.autocommit == self.settings_dict["AUTOCOMMIT"]:
+            self._give_back()
+
+    def give_back_if_unowned(self) -> None:
+        """Return the slot, and the wrapper, when what outlived their call has ended."""
+        if not self.shared or self.owner is not None:
+            return
+        if self.in_atomic_block or self.pinned_cursors:
+            return
+        if self.slot is not None:
+            self._give_back()
+        registry.park(self)
+
+    def interrupted(self) -> None:
+        """Leave a state that is true after a wait on the server was cut short."""
+        if self.connection is None:
+            return
+        if self.in_atomic_block:
+            # What the statement did is not known: the block must not be committed
+            # by code that swallows the exception.
+            self.needs_rollback = True
+            usable = self.transaction_is_usable()
+        else:
+            usable = self.connection_is_idle()
+        if not usable:
+            slot, self.slot = self.slot, None
+            if slot is None:
+                self.close_connection(self.connection)
+            else:
+                slot.pool.discard(slot)
+            # As BaseDatabaseWrapper.close() does in a transaction: the exit of the
+            # atomic block then knows that the server rolls back by itself.
+            self.closed_in_transaction = True
+
+    def _check_owner(self) -> None:
+        """Refuse code that kept the wrapper of a call that has ended."""
+        if not self.shared or self.scopes or self.pinned_cursors:
+            return
+        if self.owner is None or self.owner is not current_call():
+            raise self.Database.InterfaceError(
+                f"This connection object to database {self.alias!r} was taken in another "
+                "run_sync() call and serves other code now. Take it from "
+                "django.db.connections where you use it, and do not keep it."
+            )
+
+    def _close(self) -> None:
+        if self.slot is None:
+            super()._close()
+        elif self.in_atomic_block:
+            slot, self.slot = self.slot, None
+            slot.pool.discard(slot)
+        else:
+            self._give_back()
