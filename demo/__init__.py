@@ -1,0 +1,1 @@
+"""A short script that shows an unmodified Django model on one event loop."""
