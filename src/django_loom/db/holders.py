@@ -11,14 +11,16 @@ from types import FrameType
 import asgiref
 import django
 
-import django_loom
 from django_loom.bridge import SyncCall, current_call
 
 CallSite = tuple[str, int, str]
 
-_PACKAGES = [module.__file__ for module in (asgiref, asyncio, django, django_loom)]
-_CONTEXTLIB = str(Path(contextlib.__file__))
-_NOT_THE_USERS = (_CONTEXTLIB, *(str(Path(file).parent) for file in _PACKAGES if file))
+_PACKAGES = [module.__file__ for module in (asgiref, asyncio, django)]
+_NOT_THE_USERS = (
+    str(Path(__file__).parents[1]),  # django_loom
+    str(Path(contextlib.__file__)),
+    *(str(Path(file).parent) for file in _PACKAGES if file),
+)
 
 # Files, not code objects: a string keeps its hash, a code object works it out anew.
 _known_files: dict[str, bool] = {}
