@@ -112,39 +112,46 @@ REBINDINGS: tuple[Rebinding, ...] = (
     ),
 )
 
-_originals: list[tuple[Any, str, Any]] = []
+# What has been rebound: the row, the owner of the name, the name, and its value before.
+_rebound: list[tuple[Rebinding, Any, str, Any]] = []
 
 
 def is_installed() -> bool:
     """Tell if the rerouting is in place."""
-    return bool(_originals)
+    return bool(_rebound)
 
 
 def install() -> None:
-    """Rebind the names of the table. A second call does nothing.
+    """Rebind the names of the table that are not rebound yet.
 
-    The app does this when Django starts; call it yourself only without the app.
+    The app does this when Django starts. Without the app, call it yourself; before
+    ``django.setup()`` it leaves out modules that need a loaded application.
     """
-    if is_installed():
-        return
+    done = {row for row, *_ in _rebound}
     for row in REBINDINGS:
-        if row.app is not None and not apps.is_installed(row.app):
-            continue
-        try:
-            module = import_module(row.module)
-        except ModuleNotFoundError:
-            continue  # a module that this version of Django does not have
-        path, _, name = row.attribute.rpartition(".")
-        owner = attrgetter(path)(module) if path else module
-        original = getattr(owner, name, None)
-        if original is None:
-            continue
-        setattr(owner, name, row.replacement(original))
-        _originals.append((owner, name, original))
+        if row not in done and _can_import(row):
+            _rebind(row)
 
 
 def uninstall() -> None:
     """Put every name back, as tests do."""
-    while _originals:
-        owner, name, original = _originals.pop()
+    while _rebound:
+        _, owner, name, original = _rebound.pop()
         setattr(owner, name, original)
+
+
+def _can_import(row: Rebinding) -> bool:
+    return row.app is None or (apps.apps_ready and apps.is_installed(row.app))
+
+
+def _rebind(row: Rebinding) -> None:
+    try:
+        module = import_module(row.module)
+    except ModuleNotFoundError:
+        return  # a module that this version of Django does not have
+    path, _, name = row.attribute.rpartition(".")
+    owner = attrgetter(path)(module) if path else module
+    original = getattr(owner, name, None)
+    if original is not None:  # not every version uses the name in each module
+        setattr(owner, name, row.replacement(original))
+        _rebound.append((row, owner, name, original))
