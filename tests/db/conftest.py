@@ -1,0 +1,33 @@
+"""Fixtures of the database tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.conf import settings
+
+import django_loom
+from tests import services
+from tests.db.support import MEETING_POINT, NO_MEETING_POINT
+
+
+@pytest.fixture
+def meeting_point(postgres: services.Postgres, db_tables: None) -> Iterator[None]:
+    """The function `meet(parties)` on the database of the alias `default`."""
+    name = settings.DATABASES["default"]["NAME"]
+    with psycopg.connect(postgres.dsn, dbname=name, autocommit=True) as connection:
+        connection.execute(MEETING_POINT)
+        yield
+        connection.execute(NO_MEETING_POINT)
+
+
+@pytest.fixture(autouse=True)
+def no_lease_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test gives back every connection that it took."""
+    yield
+    for alias in ("default", "other"):
+        if "db_tables" in request.fixturenames:
+            pool = django_loom.pool(alias)
+            assert pool.statistics().used == 0, pool._describe()
