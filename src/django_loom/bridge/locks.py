@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 
 from .waiters import Waiter
@@ -47,18 +48,19 @@ class Lock:
         with self._guard:
             if waiter.granted:
                 return False
-            self._waiters.remove(waiter)
+            with suppress(ValueError):  # release() passed over it: its loop was closed
+                self._waiters.remove(waiter)
             return True
 
     def release(self) -> None:
         """Hand the lock to the first who waits, or unlock it."""
         with self._guard:
-            if not self._waiters:
-                self._locked = False
-                return
-            waiter = self._waiters.popleft()
-            waiter.granted = True
-        waiter.wake()
+            while self._waiters:
+                waiter = self._waiters.popleft()
+                waiter.granted = waiter.wake()
+                if waiter.granted:
+                    return
+            self._locked = False
 
     def locked(self) -> bool:
         """Tell if the lock is held."""

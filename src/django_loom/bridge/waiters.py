@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import _get_running_loop
-from contextlib import suppress
 
 from .calls import current_call, suspend
 
@@ -42,20 +41,24 @@ class Waiter:
             if timer is not None:
                 timer.cancel()
 
-    def wake(self) -> None:
-        """End the wait. Callable from any thread; a second call does nothing."""
+    def wake(self) -> bool:
+        """End the wait, and tell if there is still somebody to wake.
+
+        Callable from any thread; a second call does nothing.
+        """
         if self._event is not None:
             self._event.set()
-            return
+            return True
         assert self._future is not None
         loop = self._future.get_loop()
         if loop is _loop_of_this_thread():
             self._finish()
-            return
-        # RuntimeError: that loop is closed. Closing its coroutine ends the wait, if
-        # that has not ended yet, and there what was granted is given back.
-        with suppress(RuntimeError):
+            return True
+        try:
             loop.call_soon_threadsafe(self._finish)
+        except RuntimeError:  # that loop is closed, with the wait unfinished
+            return False
+        return True
 
     def _finish(self) -> None:
         assert self._future is not None

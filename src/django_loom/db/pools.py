@@ -210,14 +210,15 @@ class ConnectionPool:
 
     def _grant_or(self, slot: Slot, otherwise: Callable[[Slot], None]) -> None:
         """Hand the slot to the first who waits, else do as told."""
-        if self._waiters:
+        while self._waiters:
             waiter = self._waiters.popleft()
-            waiter.granted, waiter.slot = True, slot
-            slot.taken_at = time.monotonic()
-            self._used.add(slot)
-            waiter.wake()
-        else:
-            otherwise(slot)
+            waiter.granted, waiter.slot = True, None
+            if waiter.wake():  # else its loop is closed: it will never come for the slot
+                waiter.slot = slot
+                slot.taken_at = time.monotonic()
+                self._used.add(slot)
+                return
+        otherwise(slot)
 
     def _count_use(self, slot: Slot) -> None:
         now = slot.idle_since = time.monotonic()

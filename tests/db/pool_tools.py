@@ -1,0 +1,54 @@
+"""A pool over connections that are plain objects, and a clock that tests move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_loom.db import pool_slots, pools
+from django_loom.db.pool_options import PoolOptions
+from django_loom.db.pool_slots import Slot
+from django_loom.db.pools import ConnectionPool
+
+
+class PlainPool(ConnectionPool):
+    """`closed` lists what the pool closed, oldest first."""
+
+    def __init__(self, **options: Any) -> None:
+        self.closed: list[Any] = []
+        super().__init__("plain", PoolOptions(**options), self.closed.append)
+
+    def take(self) -> Slot:
+        """Acquire a slot as a database wrapper does, opening what is not there."""
+        slot = self.acquire()
+        if slot.connection is None:
+            self.opened(slot, object(), 0.5)
+        return slot
+
+    def use(self) -> Any:
+        """Acquire, give back; return the connection that was used."""
+        slot = self.take()
+        connection = slot.connection
+        self.release(slot)
+        return connection
+
+    def assert_whole(self) -> None:
+        """Nobody holds or waits, and all `max_size` places can be taken at once."""
+        figures = self.statistics()
+        assert (figures.used, figures.pending_requests) == (0, 0)
+        slots = [self.take() for _ in range(self.options.max_size)]
+        for slot in slots:
+            self.release(slot)
+
+
+class Clock:
+    """Stands for the module `time` in the pool's modules."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(pools, "time", self)
+        monkeypatch.setattr(pool_slots, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now

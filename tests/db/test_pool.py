@@ -1,0 +1,447 @@
+"""The pool alone, over plain objects: who gets a slot, in which order, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from django_loom import run_sync
+from django_loom.db.pool_slots import Slot
+from django_loom.exceptions import PoolClosed, PoolFull, PoolTimeout
+from tests.db.pool_tools import Clock, PlainPool
+from tests.loops import LoopRunner
+from tests.polling import aeventually, eventually
+
+
+async def queue_up(pool: PlainPool, number: int, got: list[Any]) -> list[asyncio.Task[None]]:
+    """Start tasks that wait for a slot in the order of their numbers, and note who gets one."""
+
+    def take_and_give(name: int) -> None:
+        slot = pool.take()
+        got.append(name)
+        pool.release(slot)
+
+    tasks = []
+    for name in range(number):
+        before = pool.statistics().pending_requests
+        tasks.append(asyncio.create_task(run_sync(take_and_give, name)))
+        await asyncio.sleep(0)
+        assert pool.statistics().pending_requests == before + 1
+    return tasks
+
+
+def test_the_connection_that_was_used_last_is_used_next() -> None:
+    pool = PlainPool()
+    slots = [pool.take() for _ in range(3)]
+    last = slots[1].connection
+    for slot in (slots[0], slots[2], slots[1]):
+        pool.release(slot)
+    assert pool.use() is last
+
+
+def test_no_more_than_max_size_are_handed_out(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=3)
+
+    async def main() -> None:
+        slots = [pool.take() for _ in range(3)]
+        tasks = await queue_up(pool, 5, [])
+        assert pool.statistics().size == 3
+        for slot in slots:
+            pool.release(slot)
+        await asyncio.gather(*tasks)
+        assert pool.statistics().created == 3
+
+    loop_runner(main)
+    pool.assert_whole()
+
+
+def test_tasks_are_served_in_the_order_in_which_they_came(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=1)
+    got: list[int] = []
+
+    async def main() -> None:
+        slot = pool.take()
+        tasks = await queue_up(pool, 6, got)
+        pool.release(slot)
+        await asyncio.gather(*tasks)
+
+    loop_runner(main)
+    assert got == list(range(6))
+    pool.assert_whole()
+
+
+def test_who_comes_later_does_not_overtake_who_was_granted_a_slot(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=1)
+    got: list[int] = []
+
+    async def main() -> None:
+        slot = pool.take()
+        tasks = await queue_up(pool, 1, got)
+        pool.release(slot)  # granted, but the task has not run since
+        late = asyncio.create_task(run_sync(lambda: (pool.use(), got.append(99))))
+        await asyncio.gather(*tasks, late)
+
+    loop_runner(main)
+    assert got == [0, 99]
+
+
+def test_threads_and_tasks_stand_in_one_queue(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=1)
+    got: list[str] = []
+
+    def take_and_give(name: str) -> None:
+        slot = pool.take()
+        got.append(name)
+        pool.release(slot)
+
+    async def main() -> None:
+        slot = pool.take()
+        waiting: list[Any] = []
+        for place, kind in enumerate(["thread", "task", "thread", "task", "task", "thread"]):
+            name = f"{kind} {place}"
+            call = asyncio.to_thread if kind == "thread" else run_sync
+            waiting.append(asyncio.create_task(call(take_and_give, name)))
+            await aeventually(lambda place=place: pool.statistics().pending_requests == place + 1)
+        pool.release(slot)
+        await asyncio.gather(*waiting)
+
+    loop_runner(main)
+    assert got == ["thread 0", "task 1", "thread 2", "task 3", "task 4", "thread 5"]
+    pool.assert_whole()
+
+
+def test_several_loops_and_threads_share_a_pool_without_losing_a_slot(
+    loop_runner: LoopRunner,
+) -> None:
+    pool = PlainPool(max_size=3)
+    users: set[Slot] = set()
+
+    def use() -> None:
+        slot = pool.take()
+        assert slot not in users
+        users.add(slot)
+        users.discard(slot)
+        pool.release(slot)
+
+    async def on_loop() -> None:
+        for _ in range(20):
+            await asyncio.gather(*(run_sync(use) for _ in range(10)))
+
+    def in_thread() -> None:
+        for _ in range(200):
+            use()
+
+    def other_loop() -> None:
+        asyncio.run(on_loop())
+
+    threads = [threading.Thread(target=f) for f in (in_thread, other_loop) * 3]
+    for thread in threads:
+        thread.start()
+    loop_runner(on_loop)
+    for thread in threads:
+        thread.join()
+    assert pool.statistics().uses == 6 // 2 * (200 + 200) + 200
+    assert pool.statistics().created <= 3
+    pool.assert_whole()
+
+
+# The wait ends without a slot.
+
+
+def test_a_task_that_waits_too_long_gets_an_error_with_the_figures(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=1, timeout=0.01)
+
+    async def main() -> None:
+        slot = pool.take()
+        with pytest.raises(PoolTimeout) as caught:
+            await run_sync(pool.take)
+        message = str(caught.value)
+        assert "No connection to database 'plain' became free within 0.01 s" in message
+        assert "OPTIONS['pool']['timeout']" in message
+        assert "The pool has 1 of 1 connections in use, 0 idle, 0 callers waiting" in message
+        pool.release(slot)
+
+    loop_runner(main)
+    assert issubclass(PoolTimeout, OperationalError)
+    assert pool.statistics().timeouts == 1
+    pool.assert_whole()
+
+
+def test_a_thread_that_waits_too_long_gets_the_same_error() -> None:
+    pool = PlainPool(max_size=1, timeout=0.01)
+    slot = pool.take()
+    with pytest.raises(PoolTimeout, match=r"became free within 0\.01 s"):
+        pool.take()
+    pool.release(slot)
+    pool.assert_whole()
+
+
+def test_no_more_than_max_waiting_may_wait(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=1, max_waiting=2)
+
+    async def main() -> None:
+        slot = pool.take()
+        tasks = await queue_up(pool, 2, [])
+        with pytest.raises(PoolFull, match=r"2 callers wait .*\['max_waiting'\] allows.*1 of 1"):
+            await run_sync(pool.take)
+        assert pool.statistics().refused == 1
+        pool.release(slot)
+        await asyncio.gather(*tasks)
+
+    loop_runner(main)
+    pool.assert_whole()
+
+
+def test_a_task_that_is_cancelled_leaves_the_queue(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=1)
+    got: list[int] = []
+
+    async def main() -> None:
+        slot = pool.take()
+        tasks = await queue_up(pool, 3, got)
+        tasks[1].cancel()
+        await asyncio.wait([tasks[1]])
+        assert tasks[1].cancelled()
+        assert pool.statistics().pending_requests == 2
+        pool.release(slot)
+        await asyncio.gather(tasks[0], tasks[2])
+
+    loop_runner(main)
+    assert got == [0, 2]
+    pool.assert_whole()
+
+
+# Two things in the same moment.
+
+
+@pytest.mark.parametrize("give_back", ["release", "discard"])
+@pytest.mark.parametrize("first", ["grant", "cancel"])
+def test_a_slot_granted_to_a_task_that_is_cancelled_is_not_lost(
+    loop_runner: LoopRunner, give_back: str, first: str
+) -> None:
+    pool = PlainPool(max_size=1)
+    got: list[int] = []
+
+    async def main() -> None:
+        slot = pool.take()
+        tasks = await queue_up(pool, 2, got)
+        # No turn of the loop between these two.
+        if first == "grant":
+            getattr(pool, give_back)(slot)
+            tasks[0].cancel()
+        else:
+            tasks[0].cancel()
+            getattr(pool, give_back)(slot)
+        await asyncio.wait(tasks)
+        assert tasks[0].cancelled()
+
+    loop_runner(main)
+    assert got == [1]
+    pool.assert_whole()
+
+
+@pytest.mark.parametrize("give_back", ["release", "discard"])
+def test_a_slot_granted_in_the_moment_of_the_timeout_is_taken(
+    loop_runner: LoopRunner, give_back: str
+) -> None:
+    pool = PlainPool(max_size=1)
+    got: list[int] = []
+
+    async def main() -> None:
+        slot = pool.take()
+        (task,) = await queue_up(pool, 1, got)
+        pool._waiters[0]._finish()  # the timer went off, and the task has not run since
+        getattr(pool, give_back)(slot)
+        await task
+
+    loop_runner(main)
+    assert got == [0]
+    assert pool.statistics().timeouts == 0
+    pool.assert_whole()
+
+
+def test_a_slot_granted_to_a_task_that_times_out_and_is_cancelled_is_not_lost(
+    loop_runner: LoopRunner,
+) -> None:
+    pool = PlainPool(max_size=1)
+
+    async def main() -> None:
+        slot = pool.take()
+        (task,) = await queue_up(pool, 1, [])
+        pool._waiters[0]._finish()
+        pool.release(slot)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    loop_runner(main)
+    pool.assert_whole()
+
+
+def test_a_slot_is_not_given_to_a_task_whose_loop_is_closed() -> None:
+    pool = PlainPool(max_size=1)
+    slot = pool.take()
+    abandoned = asyncio.new_event_loop()
+    task = abandoned.create_task(run_sync(pool.take))
+    abandoned.run_until_complete(asyncio.sleep(0))
+    abandoned.close()
+    assert pool.statistics().pending_requests == 1
+
+    thread = threading.Thread(target=pool.use)
+    thread.start()
+    eventually(lambda: pool.statistics().pending_requests == 2)
+    pool.release(slot)
+    thread.join(10)
+    assert not thread.is_alive()
+    pool.assert_whole()
+    # The task is collected now; it has nothing to give back.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    del task
+    pool.assert_whole()
+
+
+# Growing old, closing.
+
+
+def test_a_connection_is_replaced_after_max_lifetime(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    pool = PlainPool(max_lifetime=100)
+    first = pool.use()
+    clock.now += 94
+    assert pool.use() is first
+    clock.now += 7
+    second = pool.use()
+    assert second is not first
+    assert pool.closed == [first]
+    assert (pool.statistics().created, pool.statistics().lost) == (2, 0)
+
+
+def test_connections_idle_for_longer_than_max_idle_are_closed_down_to_min_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    pool = PlainPool(min_size=2, max_idle=60)
+    slots = [pool.take() for _ in range(5)]
+    connections = [slot.connection for slot in slots]
+    for slot in slots:
+        pool.release(slot)
+    clock.now += 59
+    pool.use()
+    assert pool.closed == []
+    clock.now += 2
+    pool.use()
+    assert pool.closed == connections[:3]
+    assert pool.statistics().idle == 2
+
+
+def test_closing_ends_the_waits_and_closes_each_connection_when_it_is_idle(
+    loop_runner: LoopRunner,
+) -> None:
+    pool = PlainPool(max_size=2)
+
+    async def main() -> None:
+        idle, used = pool.take(), pool.take()
+        tasks = await queue_up(pool, 2, [])
+        thread = asyncio.create_task(asyncio.to_thread(pool.take))
+        await aeventually(lambda: pool.statistics().pending_requests == 3)
+        connection = used.connection
+        pool.close()
+        for result in await asyncio.gather(*tasks, thread, return_exceptions=True):
+            assert isinstance(result, PoolClosed)
+            assert str(result) == "The connection pool of database 'plain' is closed."
+        assert pool.closed == []
+        pool.release(idle)
+        pool.discard(used)
+        assert pool.closed[1:] == [connection]
+        assert (pool.statistics().size, pool.statistics().pending_requests) == (0, 0)
+        with pytest.raises(PoolClosed):
+            pool.take()
+
+    loop_runner(main)
+
+
+def test_closing_closes_idle_connections_at_once() -> None:
+    pool = PlainPool()
+    connection = pool.use()
+    pool.close()
+    pool.close()
+    assert pool.closed == [connection]
+
+
+def test_a_task_cancelled_in_the_moment_in_which_the_pool_closes(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=1)
+
+    async def main() -> None:
+        slot = pool.take()
+        (task,) = await queue_up(pool, 1, [])
+        pool.close()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        pool.release(slot)
+
+    loop_runner(main)
+    assert len(pool.closed) == 1
+
+
+def test_an_opening_that_fails_frees_its_place_for_who_waits(loop_runner: LoopRunner) -> None:
+    pool = PlainPool(max_size=1)
+    got: list[int] = []
+
+    async def main() -> None:
+        slot = pool.acquire()  # and the connection cannot be opened
+        tasks = await queue_up(pool, 2, got)
+        pool.discard(slot)
+        await asyncio.gather(*tasks)
+
+    loop_runner(main)
+    assert got == [0, 1]
+    assert (pool.statistics().created, pool.statistics().lost) == (1, 0)
+
+
+# Figures.
+
+
+def test_statistics(monkeypatch: pytest.MonkeyPatch, loop_runner: LoopRunner) -> None:
+    clock = Clock(monkeypatch)
+    pool = PlainPool(min_size=1, max_size=2)
+
+    async def main() -> None:
+        slots = [pool.take(), pool.take()]
+        tasks = await queue_up(pool, 1, [])
+        figures = pool.statistics()
+        assert (figures.size, figures.used, figures.idle, figures.pending_requests) == (2, 2, 0, 1)
+        clock.now += 3
+        pool.release(slots[0])
+        await asyncio.gather(*tasks)
+        pool.discard(slots[1])
+
+    loop_runner(main)
+    figures = pool.statistics()
+    assert (figures.size, figures.used, figures.idle, figures.pending_requests) == (1, 0, 1, 0)
+    assert (figures.created, figures.lost, figures.create_time) == (2, 1, 1.0)
+    assert (figures.waits, figures.wait_time) == (1, 3.0)
+    assert (figures.uses, figures.use_time) == (3, 6.0)
+
+
+def test_figures_have_opentelemetrys_names() -> None:
+    pool = PlainPool(min_size=1, max_size=2)
+    slot = pool.take()
+    metrics = pool.statistics().as_metrics()
+    pool.release(slot)
+    # The metrics of OpenTelemetry's "Database client metrics"; ours beside them are named alike.
+    assert {
+        "db.client.connection.count.idle": 0,
+        "db.client.connection.count.used": 1,
+        "db.client.connection.idle.min": 1,
+        "db.client.connection.max": 2,
+        "db.client.connection.pending_requests": 0,
+        "db.client.connection.timeouts": 0,
+        "db.client.connection.create_time": 0.5,
+        "db.client.connection.wait_time": 0.0,
+        "db.client.connection.use_time": 0.0,
+    }.items() <= metrics.items()
