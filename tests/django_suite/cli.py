@@ -40,7 +40,8 @@ def _run(options: argparse.Namespace) -> Report:
         python = "{}.{}".format(*sys.version_info)
         where = CACHE / f"{options.db}{provided.fingerprint}-django{version}-py{python}"
         suite = Suite(tests, where / "logs", provided, limits, options.jobs)
-        report = Command(suite, _labels(options, tests), where).run(options.modes, options.fresh)
+        modes = options.modes or (["b", "c"] if options.ci else list(MODES))
+        report = Command(suite, _labels(options, tests), where).run(modes, options.fresh)
     report.sort_out(accepted.load(options.db, ".".join(version.split(".")[:2])))
     report.save(where / "summary.json")
     return report
@@ -56,9 +57,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add, environ = parser.add_argument, os.environ.get
     add("labels", nargs="*", help='packages, or parts like "queries.tests.Queries1Tests"')
-    add("--ci", action="store_true", help="only the packages that run in CI")
+    add("--ci", action="store_true", help="only the packages that run in CI; modes b and c")
     add("--db", default=environ("DB") or "postgresql", choices=sorted(STOCK_ENGINES))
-    add("--modes", default=environ("MODES") or "a b c", type=_modes, help="default: a b c")
+    add("--modes", default=environ("MODES", ""), type=_modes, help="default: a b c")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     add("--fresh", action="store_true", help="run (a) even where a stored run of it exists")
     add("--silence", type=float, default=120, help="seconds until a test counts as hanging")

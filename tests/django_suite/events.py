@@ -38,6 +38,7 @@ class ChunkLog:
     started_in_attempt: int = 0
     ready: bool = False
     ended: bool = False
+    turns: int = 0
 
     @classmethod
     def read(cls, path: Path) -> "ChunkLog":
@@ -63,6 +64,8 @@ class ChunkLog:
                     record.seconds = event["seconds"]
             case "outcome":
                 self._record(event["test"], TestRecord(event["outcome"], event.get("detail", "")))
+            case "turns":
+                self.turns += event["turns"]
             case "end":
                 self.ended = True
 

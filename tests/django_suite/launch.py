@@ -16,14 +16,28 @@ def main() -> None:
     from django_suite.modes import MODES
 
     dump_on_signal()
-    mode = MODES[ChildConfig.from_environment().mode]
     sys.argv[0] = os.path.abspath("runtests.py")
-    if mode.on_loop:
-        import django_loom
-
-        asyncio.run(django_loom.run_sync(runpy.run_path, sys.argv[0], run_name="__main__"))
+    config = ChildConfig.from_environment()
+    if MODES[config.mode].on_loop:
+        run_on_loop(config.events)
     else:
         runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def run_on_loop(events: Path) -> None:
+    """The whole run, the test runner included, as one piece of synchronous code on the loop."""
+    from django_suite.events import EventLog
+    from django_suite.loop import CountingLoop
+
+    import django_loom
+
+    loop = CountingLoop()
+    log = EventLog(events)
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(django_loom.run_sync(runpy.run_path, sys.argv[0], run_name="__main__"))
+    finally:
+        log.write("turns", turns=loop.turns)
 
 
 if __name__ == "__main__":

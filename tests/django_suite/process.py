@@ -14,6 +14,17 @@ TAIL = 6_000
 
 
 @dataclass
+class ChunkResult:
+    """What became of a chunk's tests, and how often its event loop turned."""
+
+    records: dict[str, TestRecord]
+    turns: int = 0
+
+    def __or__(self, other: "ChunkResult") -> "ChunkResult":
+        return ChunkResult(self.records | other.records, self.turns + other.turns)
+
+
+@dataclass
 class ChunkProcess:
     """A chunk with all that its children need."""
 
@@ -23,8 +34,8 @@ class ChunkProcess:
     output: Path
     limits: Limits
 
-    def run(self) -> dict[str, TestRecord]:
-        """Run the chunk to its end, and return a record for each of its tests."""
+    def run(self) -> ChunkResult:
+        """Run the chunk to its end, with a record for each of its tests."""
         for path in (self.config.events, self.output):
             path.unlink(missing_ok=True)
         for _ in range(MAX_ATTEMPTS):
@@ -33,22 +44,23 @@ class ChunkProcess:
             if log.ended or self.limits.passed():
                 break
             if not log.ready:
-                return self._divided() or self._not_set_up(log, how)
+                return self._divided() if len(self.chunk.labels) > 1 else self._dead(log, how)
             if (culprits := blame(log)) is None:
-                return log.settled() | {f"teardown of {self.chunk.name}": self._record(how)}
+                teardown = {f"teardown of {self.chunk.name}": self._record(how)}
+                return ChunkResult(log.settled() | teardown, log.turns)
             self._mark(culprits, how)
-        return ChunkLog.read(self.config.events).settled()
+        log = ChunkLog.read(self.config.events)
+        return ChunkResult(log.settled(), log.turns)
 
     def _child(self) -> Child:
         return Child(self.chunk.labels, self.config, self.tests, self.output, self.limits)
 
-    def _divided(self) -> dict[str, TestRecord]:
+    def _divided(self) -> ChunkResult:
         """One label keeps all from being set up: give each of them a child of its own."""
-        records: dict[str, TestRecord] = {}
-        if len(self.chunk.labels) > 1:
-            for label in self.chunk.labels:
-                records |= self._part(label).run()
-        return records
+        result = ChunkResult({})
+        for label in self.chunk.labels:
+            result |= self._part(label).run()
+        return result
 
     def _part(self, label: str) -> "ChunkProcess":
         only = [test for test in self.chunk.only if test.startswith(label + ".")]
@@ -60,9 +72,9 @@ class ChunkProcess:
             output=self.output.with_name(f"{self.config.mode}-{label}.log"),
         )
 
-    def _not_set_up(self, log: ChunkLog, how: str) -> dict[str, TestRecord]:
+    def _dead(self, log: ChunkLog, how: str) -> ChunkResult:
         tests = log.planned or [f"setup of {self.chunk.name}"]
-        return {test: self._record(how) for test in tests}
+        return ChunkResult({test: self._record(how) for test in tests})
 
     def _mark(self, culprits: list[str], how: str) -> None:
         events, detail = EventLog(self.config.events), self._tail()

@@ -7,8 +7,6 @@ from typing import Any
 from django.test.runner import DiscoverRunner
 from django.test.utils import iter_test_cases
 
-from django_loom import reroute
-
 from .child_config import ChildConfig
 from .events import EventLog
 from .modes import MODES
@@ -81,6 +79,8 @@ class RecordingRunner(DiscoverRunner):
         self._recording = not RecordingRunner._outermost_taken
         RecordingRunner._outermost_taken = True
         if self._recording and MODES[config.mode].ours:
+            from django_loom import reroute
+
             reroute.install()  # as the app does when it is ready, but without adding an app
         failures: int = super().run_tests(test_labels, **kwargs)
         if self._recording:

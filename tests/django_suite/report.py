@@ -69,7 +69,7 @@ class Report:
         return "\n".join(parts)
 
     def _table(self) -> str:
-        rows = [("", "tests", *COLUMNS, "seconds")]
+        rows = [("", "tests", *COLUMNS, "seconds", "loop turns")]
         rows += [
             (_title(run), *(str(number) for number in _figures(run).values())) for run in self.runs
         ]
@@ -92,7 +92,7 @@ class Report:
 
 def _figures(run: ModeRun) -> dict[str, float]:
     counts = {name: run.count(*outcomes) for name, outcomes in COLUMNS.items()}
-    return {"tests": len(run.tests), **counts, "seconds": run.seconds}
+    return {"tests": len(run.tests), **counts, "seconds": run.seconds, "loop turns": run.turns}
 
 
 def _title(run: ModeRun) -> str:

@@ -1,7 +1,5 @@
 """Django's tests, from the source distribution of the installed version."""
 
-import importlib.util
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -38,40 +36,14 @@ def packages(tests: Path) -> list[str]:
 
 def _download(version: str, cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    what = [
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-binary",
-        "django",
-        "--dest",
-        str(cache),
-        f"django=={version}",
-    ]
-    done = subprocess.run([*_pip(), *what], capture_output=True, text=True)
+    (cache / ".gitignore").write_text("*\n", encoding="utf-8")
+    options = f"--quiet --no-deps --no-binary django django=={version}".split()
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SourceError(
             f"pip could not download the sdist of Django {version}:\n{done.stderr.strip()}"
         )
-
-
-def _pip() -> list[str]:
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
-    if uv := shutil.which("uv"):
-        return [
-            uv,
-            "run",
-            "--no-project",
-            "--python",
-            sys.executable,
-            "--with",
-            "pip",
-            "python",
-            "-m",
-            "pip",
-        ]
-    raise SourceError("neither pip nor uv is there to download Django's sdist; install one of them")
 
 
 def _unpack(archive: Path, cache: Path) -> None:

@@ -14,7 +14,7 @@ from .chunks import Chunk
 from .databases import Databases
 from .modes import Mode
 from .outcomes import BAD, TestRecord
-from .process import ChunkProcess
+from .process import ChunkProcess, ChunkResult
 
 
 @dataclass
@@ -24,6 +24,7 @@ class ModeRun:
     mode: str
     seconds: float = 0.0
     tests: dict[str, TestRecord] = field(default_factory=dict)
+    turns: int = 0
 
     def count(self, *outcomes: str) -> int:
         return sum(record.outcome in outcomes for record in self.tests.values())
@@ -46,23 +47,24 @@ class Suite:
         for slot in range(self.jobs):
             slots.put(slot)
 
-        def run_one(number: int, chunk: Chunk) -> dict[str, TestRecord]:
+        def run_one(number: int, chunk: Chunk) -> ChunkResult:
             slot, started = slots.get(), time.monotonic()
             try:
-                records = self._process(mode, number, chunk, slot).run()
+                result = self._process(mode, number, chunk, slot).run()
             finally:
                 slots.put(slot)
-            _progress(mode, chunk, records, time.monotonic() - started)
-            return records
+            _progress(mode, chunk, result.records, time.monotonic() - started)
+            return result
 
-        for records in self._in_parallel(run_one, chunks):
-            run.tests |= records
+        for result in self._in_parallel(run_one, chunks):
+            run.tests |= result.records
+            run.turns += result.turns
         run.seconds = round(time.monotonic() - began, 1)
         return run
 
     def _in_parallel(
-        self, run_one: Callable[[int, Chunk], dict[str, TestRecord]], chunks: list[Chunk]
-    ) -> list[dict[str, TestRecord]]:
+        self, run_one: Callable[[int, Chunk], ChunkResult], chunks: list[Chunk]
+    ) -> list[ChunkResult]:
         numbered = sorted(enumerate(chunks), key=lambda pair: -pair[1].weight)
         with ThreadPoolExecutor(self.jobs) as pool:
             try:
