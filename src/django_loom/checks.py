@@ -39,7 +39,7 @@ def _engine_blocks(alias: str, engine: object) -> CheckMessage:
         f"DATABASES[{alias!r}] has the ENGINE {engine!r}, which cannot wait on an event loop.",
         hint=(
             "Use 'django_loom.db.postgresql', 'django_loom.db.postgis' or "
-            "'django_loom.db.sqlite3', or put django_loom.db.ThreadedDatabaseMixin "
+            "'django_loom.db.sqlite3', or put django_loom.db.threaded.ThreadedDatabaseMixin "
             "before the engine's DatabaseWrapper."
         ),
         id="django_loom.E001",

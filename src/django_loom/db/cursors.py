@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from django.db import DatabaseError
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
 from django_loom.bridge import current_call
@@ -60,7 +61,7 @@ class LeasedCursorMixin:
     def _move(self) -> None:
         db = self.db
         if self._generation != db.generation:
-            raise db.Database.InterfaceError(
+            raise DatabaseError(
                 "This cursor was made in a run_sync() call that has ended, and its "
                 "connection serves other code now. Make a new cursor."
             )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db.backends.base.base import NO_DB_ALIAS
+from django.db import DatabaseError
 
 from django_loom.bridge import SyncCall, current_call
 
@@ -34,7 +35,8 @@ class LeasingMixin(_Base):
 
     slot: Slot | None = None
     owner: SyncCall | None = None  # the run_sync() call that uses this wrapper
-    shared: bool = False  # made for code on loops, used by one call after the other
+    managed: bool = False  # django.db.connections handed it out; no copy of somebody's
+    shared: bool = False  # managed, for code on loops, used by one call after the other
     used_on_loop: bool = False
     generation: int = 0  # grows when the wrapper goes to another call
     pinned_cursors: int = 0
@@ -42,9 +44,12 @@ class LeasingMixin(_Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.scopes: list[scopes.Scope] = []
         super().__init__(*args, **kwargs)
-        self.pool_options = PoolOptions.from_settings(
-            self.alias, self.settings_dict["OPTIONS"].get("pool")
-        )
+
+    @cached_property
+    def pool_options(self) -> PoolOptions:
+        """``OPTIONS["pool"]``, checked; the defaults for a copy of a connection."""
+        value = self.settings_dict["OPTIONS"].get("pool") if self.managed else None
+        return PoolOptions.from_settings(self.alias, value)
 
     # What an engine may override.
 
@@ -82,10 +87,8 @@ class LeasingMixin(_Base):
 
     @property
     def uses_pool(self) -> bool:
-        """Whether a connection that is opened now comes from the pool."""
-        if self.alias == NO_DB_ALIAS:
-            return False
-        return bool(self.settings_dict["OPTIONS"].get("pool")) or current_call() is not None
+        """Whether the connection comes from the pool: on loops, or if that is set."""
+        return self.shared or (self.managed and bool(self.settings_dict["OPTIONS"].get("pool")))
 
     def connect(self) -> None:
         """Get a connection: from the pool on a loop or if it is set, else a new one."""
@@ -204,10 +207,10 @@ class LeasingMixin(_Base):
 
     def _check_owner(self) -> None:
         """Refuse code that kept the wrapper of a call that has ended."""
-        if not self.shared or self.scopes or self.pinned_cursors:
+        if not self.shared or self.scopes or self.pinned_cursors or self.allow_thread_sharing:
             return
         if self.owner is None or self.owner is not current_call():
-            raise self.Database.InterfaceError(
+            raise DatabaseError(
                 f"This connection object to database {self.alias!r} was taken in another "
                 "run_sync() call and serves other code now. Take it from "
                 "django.db.connections where you use it, and do not keep it."

@@ -44,6 +44,7 @@ class QueryCaptureMixin:
     """Replaces the attributes of ``BaseDatabaseWrapper`` that log and wrap queries."""
 
     alias: str
+    managed: bool
     queries_limit: int
     _force_debug_cursor = False
 
@@ -51,13 +52,13 @@ class QueryCaptureMixin:
     def force_debug_cursor(self) -> bool:
         """Whether queries are logged even if ``DEBUG`` is false."""
         captures = _captures.get()
-        if captures and self.alias in captures and on_loop():
+        if captures and self.alias in captures and self.managed and on_loop():
             return captures[self.alias].forced
         return self._force_debug_cursor
 
     @force_debug_cursor.setter
     def force_debug_cursor(self, value: bool) -> None:
-        if not on_loop():
+        if not self.managed or not on_loop():
             self._force_debug_cursor = value
             return
         known = _captures.get()
@@ -73,7 +74,7 @@ class QueryCaptureMixin:
     def queries_log(self) -> QueryLog:
         """The last queries, those of this context if it captures them."""
         captures = _captures.get()
-        if captures and self.alias in captures and on_loop():
+        if captures and self.alias in captures and self.managed and on_loop():
             return captures[self.alias].log
         return self._queries_log
 
@@ -85,7 +86,7 @@ class QueryCaptureMixin:
     def execute_wrappers(self) -> list[ExecuteWrapper]:
         """The wrappers around each query: the connection's own, then the context's."""
         wrappers = _wrappers.get()
-        if wrappers and self.alias in wrappers:
+        if wrappers and self.alias in wrappers and self.managed:
             return [*self._execute_wrappers, *wrappers[self.alias]]
         return self._execute_wrappers
 
@@ -96,7 +97,7 @@ class QueryCaptureMixin:
     @contextmanager
     def execute_wrapper(self, wrapper: ExecuteWrapper) -> Iterator[None]:
         """Apply the wrapper to the queries of the block, as Django's own does."""
-        if not on_loop():
+        if not self.managed or not on_loop():
             with super().execute_wrapper(wrapper):  # type: ignore[misc]
                 yield
             return

@@ -68,11 +68,15 @@ class ConnectionStorage:
         return connection
 
     def __setattr__(self, alias: str, connection: Any) -> None:
+        ours = isinstance(connection, LoomDatabaseMixin)
+        if ours:
+            connection.managed = True
+            connection.pool_options  # noqa: B018 - a wrong key is an error now, not later
         call = getcurrent()
         if type(call) is not SyncCall:
             setattr(self._threads, alias, connection)
             return
-        if not isinstance(connection, LoomDatabaseMixin):
+        if not ours:
             if connection.vendor == "unknown":  # django.db.backends.dummy: it can't wait
                 setattr(self._threads, alias, connection)
                 return
@@ -80,7 +84,8 @@ class ConnectionStorage:
                 f"DATABASES[{alias!r}] has the ENGINE "
                 f"{connection.settings_dict['ENGINE']!r}, which would block the event "
                 "loop. Use 'django_loom.db.postgresql' or 'django_loom.db.sqlite3', or "
-                "put django_loom.db.ThreadedDatabaseMixin before its DatabaseWrapper."
+                "put django_loom.db.threaded.ThreadedDatabaseMixin before its "
+                "DatabaseWrapper."
             )
         connection.owner = call
         connection.shared = True

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 
-from . import registry, scopes
+from . import scopes
 from .cursors import LeasedCursor, LeasedDebugCursor, PinnedCursor
 from .leases import LeasingMixin
 from .query_capture import QueryCaptureMixin
@@ -112,15 +112,6 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
     def make_debug_cursor(self, cursor: Any) -> Any:
         """Wrap a driver's cursor so that its queries are logged."""
         return self.debug_cursor_class(cursor, self)
-
-    def close_pool(self) -> None:
-        """Close the pool of this database; the next query opens another."""
-        registry.close(self.alias)
-
-    def ensure_timezone(self) -> bool:
-        """Make new connections with the time zone that the settings have now."""
-        registry.close(self.alias)
-        return bool(super().ensure_timezone())
 
     def on_commit(self, func: Callable[[], Any], robust: bool = False) -> None:
         """Register a callback for the commit; it may be a coroutine function.

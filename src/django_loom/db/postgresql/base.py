@@ -9,6 +9,7 @@ import psycopg
 from django.db.backends.postgresql import base
 from psycopg.pq import TransactionStatus
 
+from django_loom.db import registry
 from django_loom.db.cursors import LeasedCursorMixin
 from django_loom.db.wrapper import LoomDatabaseMixin
 
@@ -37,9 +38,16 @@ class PostgreSQLMixin(LoomDatabaseMixin):
     connection: Any
 
     @property
-    def pool(self) -> None:
-        """None: psycopg_pool is not used; see ``django_loom.pool()``."""
-        return None
+    def pool(self) -> Any:
+        """Django's own pool, for a copy of a connection; see ``django_loom.pool()``."""
+        return None if self.managed else super().pool
+
+    def close_pool(self) -> None:
+        """Close the pool of this database; the next query opens another."""
+        if self.managed:
+            registry.close(self.alias)
+        else:
+            super().close_pool()
 
     def connection_is_idle(self) -> bool:
         """Tell if the connection is open, with no query and no transaction."""
