@@ -7,6 +7,7 @@ CPU. ``sync_to_async()`` in the user's own code is not touched.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -41,9 +42,12 @@ def _sync_to_async(policy: Bridge) -> Callable[[Any], Any]:
 
     def replacement(original: Any) -> Any:
         @wraps(asgiref.sync.sync_to_async)
-        def sync_to_async(func: Any = None, **options: Any) -> Any:
-            if func is None or not policy.takes(func):
-                return original(func, **options)
+        def sync_to_async(
+            func: Any = None, *, thread_sensitive: bool = True, **options: Any
+        ) -> Any:
+            caller = sys._getframe(1).f_code.co_name
+            if func is None or not policy.takes(func, thread_sensitive, caller):
+                return original(func, thread_sensitive=thread_sensitive, **options)
             return partial(run_sync, func)
 
         return sync_to_async

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Function = Callable[..., Any]
+Blocks = Callable[[Function, str], bool]  # the function to run, the name of the caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,18 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """Over the bridge, unless ``blocks`` says that the function would block."""
+    """Over the bridge, unless ``blocks`` says that the function would block.
+
+    Django marks what works with files or CPU by ``thread_sensitive=False``: any
+    thread will do, and a thread it gets.
+    """
 
     reason: str = ""
-    blocks: Callable[[Function], bool] | None = None
+    blocks: Blocks | None = None
 
-    def takes(self, func: Function) -> bool:
+    def takes(self, func: Function, thread_sensitive: bool, caller: str) -> bool:
         """Tell if this function runs on the loop."""
-        return self.blocks is None or not self.blocks(func)
+        return thread_sensitive and (self.blocks is None or not self.blocks(func, caller))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class CallSites:
     app: str | None = None
 
 
-def _cache_that_blocks(func: Function) -> bool:
+def _cache_that_blocks(func: Function, caller: str) -> bool:
     """A cache over files or a driver's sockets, or one that we do not know."""
     from django.core.cache.backends.db import DatabaseCache
     from django.core.cache.backends.dummy import DummyCache
@@ -54,25 +59,22 @@ def _cache_that_blocks(func: Function) -> bool:
     return not isinstance(cache, (DatabaseCache, DummyCache, LocMemCache))
 
 
-def _session_in_files(func: Function) -> bool:
+def _session_in_files(func: Function, caller: str) -> bool:
     from django.contrib.sessions.backends.file import SessionStore
 
     store = getattr(func, "__self__", None)
     return isinstance(store, SessionStore) or store is SessionStore
 
 
-def _file_write(func: Function) -> bool:
-    return getattr(func, "__name__", "") == "write"
-
-
-def _view_or_log(func: Function) -> bool:
-    """Not a middleware's method, a response's render() or a handler's own method."""
+def _view(func: Function, caller: str) -> bool:
+    """The view itself, not a middleware, a response's render() or the handler's own."""
     from django.core.handlers.base import BaseHandler
     from django.template.response import SimpleTemplateResponse
 
     owner = getattr(func, "__self__", None)
-    is_middleware = getattr(func, "__name__", "").startswith("process_")
-    return not (is_middleware or isinstance(owner, (BaseHandler, SimpleTemplateResponse)))
+    return caller == "_get_response_async" and not isinstance(
+        owner, (BaseHandler, SimpleTemplateResponse)
+    )
 
 
 CALL_SITES: dict[str, CallSites] = {
@@ -128,12 +130,12 @@ CALL_SITES: dict[str, CallSites] = {
     ),
     "django.core.handlers.asgi": CallSites(
         "ASGIHandler.handle ASGIHandler.read_body",
-        Bridge("but for a body that is written to a file", _file_write),
+        Bridge("but for a body that is written to a file"),
     ),
     "django.core.handlers.base": CallSites(
         """BaseHandler._get_response_async BaseHandler.adapt_method_mode
         BaseHandler.get_response_async""",
-        Bridge("but for views, which may block, and logging", _view_or_log),
+        Bridge("but for views, which may block, and logging", _view),
     ),
     "django.core.handlers.exception": CallSites(
         "convert_exception_to_response.inner",

@@ -61,8 +61,8 @@ class LeasingMixin(_Base):
         """Tell, without a wait, if the open transaction can be rolled back as usual."""
         return True
 
-    def connection_is_alive(self) -> bool:
-        """Tell, without a wait, if the connection is not known to be lost."""
+    def connection_seems_alive(self) -> bool:
+        """Tell, without a wait, if the connection needs no check before its next use."""
         return True
 
     def reset_connection(self) -> bool:
@@ -92,6 +92,7 @@ class LeasingMixin(_Base):
 
     def connect(self) -> None:
         """Get a connection: from the pool on a loop or if it is set, else a new one."""
+        self._check_owner()
         if not self.uses_pool:
             super().connect()
             return
@@ -133,7 +134,7 @@ class LeasingMixin(_Base):
             close_at=None if max_age is None else time.monotonic() + max_age,
         )
         check = slot.suspect or self.settings_dict["CONN_HEALTH_CHECKS"]
-        if not self.connection_is_alive() or (check and not self.is_usable()):
+        if (check or not self.connection_seems_alive()) and not self.is_usable():
             self.connection = None
             slot.pool.drop_connection(slot, lost=True)
         slot.suspect = False
@@ -206,13 +207,22 @@ class LeasingMixin(_Base):
             self.closed_in_transaction = True
 
     def _check_owner(self) -> None:
-        """Refuse code that kept the wrapper of a call that has ended."""
-        if not self.shared or self.scopes or self.pinned_cursors or self.allow_thread_sharing:
+        """Refuse code that kept a wrapper that is not its own.
+
+        Nobody would give back what a thread's wrapper leased in a call, as when
+        ``connection.cursor`` was looked up in a coroutine and called below it.
+        """
+        if self.scopes or self.pinned_cursors or self.allow_thread_sharing:
             return
-        if self.owner is None or self.owner is not current_call():
+        call = current_call()
+        if self.shared:
+            own = self.owner is not None and self.owner is call
+        else:
+            own = call is None or not self.managed
+        if not own:
             raise DatabaseError(
-                f"This connection object to database {self.alias!r} was taken in another "
-                "run_sync() call and serves other code now. Take it from "
+                f"This connection object to database {self.alias!r} was not taken in this "
+                "run_sync() call, and may serve other code now. Take it from "
                 "django.db.connections where you use it, and do not keep it."
             )
 

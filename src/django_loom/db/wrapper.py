@@ -69,7 +69,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
         if _get_running_loop() is not None and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
             return
         self._check_owner()
-        super().ensure_connection()
+        super().ensure_connection()  # which Django's test cases replace, as a guard
 
     def _cursor(self, name: str | None = None) -> Any:
         if self.shared:

@@ -61,9 +61,9 @@ class PostgreSQLMixin(LoomDatabaseMixin):
             TransactionStatus.INERROR,
         )
 
-    def connection_is_alive(self) -> bool:
-        """Tell if the server has not closed the connection."""
-        return bool(self.connection.seems_alive())
+    def connection_seems_alive(self) -> bool:
+        """Tell if the server has not closed the connection, nor said that it will."""
+        return bool(self.connection.is_silent())
 
 
 class DatabaseWrapper(PostgreSQLMixin, base.DatabaseWrapper):

@@ -110,21 +110,14 @@ class LoomConnection(psycopg.Connection[Any]):
         """Whether the connection is open, with no query and no transaction."""
         return self.pgconn.transaction_status == TransactionStatus.IDLE
 
-    def seems_alive(self) -> bool:
-        """Tell if the server has not closed the connection, as far as we know.
+    def is_silent(self) -> bool:
+        """Tell if the connection is open and the server has sent nothing.
 
-        One system call without a wait: between queries a socket is readable only
-        when the server has sent a notice, or closed it.
+        One system call without a wait. Between queries a socket is readable only
+        when the server has sent a notice, or closed the connection. To tell these
+        apart takes a query: the farewell may be here, and the end not yet.
         """
-        if self.pgconn.status != ConnStatus.OK:
-            return False
-        if not _is_readable(self.pgconn.socket):
-            return True
-        try:
-            self.pgconn.consume_input()
-        except errors.OperationalError:
-            return False
-        return self.pgconn.status == ConnStatus.OK and self.is_idle
+        return self.pgconn.status == ConnStatus.OK and not _is_readable(self.pgconn.socket)
 
 
 if sys.platform == "win32":
