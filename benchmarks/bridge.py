@@ -116,7 +116,7 @@ def main() -> int:
     }
     result["medians"] = {loop: summary(found) for loop, found in samples.items()}
     result["goals"] = [g for loop, found in result["medians"].items() for g in goals(loop, found)]
-    result["samples"] = samples
+    result["samples"] = [{"loop": loop, **s} for loop, found in samples.items() for s in found]
     print(text(result))
     if not quick:
         print(f"written to {harness.save('bridge', result)}", file=sys.stderr)

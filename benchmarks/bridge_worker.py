@@ -96,7 +96,7 @@ async def timed(case: Case, times: int) -> tuple[float, float]:
     wall, cpu = perf_counter(), process_time()
     await case(times)
     wall, cpu = perf_counter() - wall, process_time() - cpu
-    return wall / times * 1e6, cpu / times * 1e6
+    return round(wall / times * 1e6, 3), round(cpu / times * 1e6, 3)
 
 
 async def measure(rounds: int, times: int) -> list[dict[str, Any]]:

@@ -147,5 +147,14 @@ def conditions(result: dict[str, Any]) -> str:
 def save(name: str, payload: dict[str, Any]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(payload, indent=1) + "\n")
+    parts = (f"{json.dumps(key)}: {_lines(value)}" for key, value in payload.items())
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
     return path
+
+
+def _lines(value: Any) -> str:
+    """JSON with a line for each row, so that two runs can be compared."""
+    if not isinstance(value, list):
+        return json.dumps(value, indent=1, ensure_ascii=False)
+    rows = (json.dumps(row, ensure_ascii=False) for row in value)
+    return "[\n" + ",\n".join(rows) + "\n]"

@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ops", default=",".join(OPERATIONS), help="operations, with commas")
     parser.add_argument("--latency", default="0,5" if quick else "0,5,50", help="added ms")
     parser.add_argument("--repeats", type=int, default=1 if quick else 5)
-    parser.add_argument("--seconds", type=float, default=0.1 if quick else 0.35)
+    parser.add_argument("--seconds", type=float, default=0.1 if quick else 0.3)
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json (full run: orm)")
     parser.add_argument("--report", action="store_true", help="print the saved results again")
@@ -76,7 +76,7 @@ def measure(
         "seconds": options.seconds,
         "loop": options.loop,
     }
-    samples: list[dict[str, Any]] = harness.run_worker("benchmarks.worker", spec, timeout=90)
+    samples: list[dict[str, Any]] = harness.run_worker("benchmarks.worker", spec, timeout=60)
     return samples
 
 

@@ -37,20 +37,24 @@ class Upstream(asyncio.Protocol):
 class Downstream(asyncio.Protocol):
     """From the client to the server, `delay` seconds late and in order."""
 
+    client: asyncio.Transport
+    server: asyncio.Transport
+
     def __init__(self, target: Target, delay: float) -> None:
         self.target = target
         self.delay = delay
         self.late: deque[bytes] = deque()
-        self.server: asyncio.Transport | None = None
 
     def connection_made(self, transport: Any) -> None:
-        self.client = transport
+        self.client = transport  # read from once there is somewhere to write to
+        transport.pause_reading()
         self.connecting = asyncio.ensure_future(self._connect())
 
     async def _connect(self) -> None:
         self.server, _ = await asyncio.get_running_loop().create_connection(
             lambda: Upstream(self.client), self.target.host, self.target.port
         )
+        self.client.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         self.late.append(data)
@@ -58,12 +62,14 @@ class Downstream(asyncio.Protocol):
 
     def _forward(self) -> None:
         # The oldest, whichever timer fired: two timers due at one instant may swap.
-        data = self.late.popleft()
-        if self.server is not None:
-            self.server.write(data)
+        self.server.write(self.late.popleft())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.server is not None:
+        # After what is still on its way, a goodbye or a cancellation, has arrived.
+        asyncio.get_running_loop().call_later(self.delay, self._close)
+
+    def _close(self) -> None:
+        if self.connecting.done() and not self.connecting.exception():
             self.server.close()
 
 

@@ -67,7 +67,7 @@ async def measure(contender: Contender, name: str, tasks: int, seconds: float) -
         await ready.wait()
         await finished.wait()
         took, used = perf_counter() - started, process_time() - cpu
-    return Sample(name, sum(task.result() for task in running), took, used)
+    return Sample(name, sum(t.result() for t in running), round(took, 6), round(used, 6))
 
 
 def measure_sync(contender: Contender, name: str, seconds: float) -> Sample:
@@ -81,7 +81,7 @@ def measure_sync(contender: Contender, name: str, seconds: float) -> Sample:
     while perf_counter() < started + seconds:
         done += 1
         operation(done)
-    return Sample(name, done, perf_counter() - started, process_time() - cpu)
+    return Sample(name, done, round(perf_counter() - started, 6), round(process_time() - cpu, 6))
 
 
 async def measure_all(contender: Contender, spec: dict[str, Any]) -> list[Sample]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from benchmarks.contenders import SLEEP, Contender, first_of_ten, pk, ten
+from benchmarks.contenders import Contender, first_of_ten, pk, ten
 from benchmarks.database import Target
 
 STOCK = "django.db.backends.postgresql"
@@ -39,14 +39,6 @@ def configure(target: Target, engine: str, apps: list[str], pool: dict[str, Any]
 
 def pool_of(size: int) -> dict[str, Any]:
     return {"min_size": size, "max_size": size, "timeout": 30}
-
-
-def sleeping_query() -> Any:
-    from django.db.models.expressions import RawSQL
-
-    from benchmarks.shop.models import Book
-
-    return Book.objects.annotate(nap=RawSQL("pg_sleep(%s)::text", [SLEEP]))
 
 
 class DjangoAsync:
@@ -108,7 +100,7 @@ class DjangoAsync:
         return count
 
     async def sleep(self, n: int) -> int:
-        return int(bool((await sleeping_query().aget(pk=pk(n))).pk))
+        return (await self.models.Nap.objects.aget(pk=pk(n))).pk
 
 
 class Stock(DjangoAsync):
@@ -127,6 +119,11 @@ class Stock(DjangoAsync):
 class Ours(DjangoAsync):
     engine = OURS
     apps = ["django_loom"]
+
+    async def open(self, target: Target, size: int) -> None:
+        await super().open(target, size)
+        # The pool opens a connection when one is needed: for once, need all of them.
+        await asyncio.gather(*map(self.sleep, range(size)))
 
     async def close(self) -> None:
         """The process ends: the pool has nothing to hand over."""
@@ -192,7 +189,7 @@ class Sync:
         return sum(1 for _ in self.models.Book.objects.order_by("pk").iterator())
 
     def sleep(self, n: int) -> int:
-        return int(bool(sleeping_query().get(pk=pk(n)).pk))
+        return self.models.Nap.objects.get(pk=pk(n)).pk
 
 
 def contender(variant: str) -> Contender:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from benchmarks.contenders import SLEEP, Contender, first_of_ten, pk, ten
+from benchmarks.contenders import Contender, first_of_ten, pk, ten
 from benchmarks.database import Target
 
 BOOK = "SELECT id, title, author_id, pages, price, published FROM bench_book"
@@ -88,7 +88,7 @@ class RawPsycopg:
         return count
 
     async def sleep(self, n: int) -> int:
-        return int(bool(await self._one(f"SELECT id, pg_sleep({SLEEP}) FROM bench_book LIMIT 1")))
+        return await self._one("SELECT id, nap FROM bench_nap WHERE id = %s", pk(n))
 
 
 def contender(variant: str) -> Contender:
