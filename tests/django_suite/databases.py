@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .modes import Mode, engine
-from .server import complete, fingerprint
+from .server import add_stand_ins, fingerprint, lend_extensions
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+    from tests.services import PrivatePostgres
 
 ALIASES = ("default", "other")
 
@@ -43,15 +45,26 @@ def provide(kind: str) -> Iterator[Databases]:
     from tests.services import PrivatePostgres, postgres
 
     with postgres() as running:
-        server = running.django()
         if isinstance(running, PrivatePostgres):
-            with _connect(server | {"NAME": "template1"}) as connection:
-                complete(connection)
+            _complete(running)
+        server = running.django()
         try:
-            with _connect(server) as connection:
-                yield Databases(kind, server, fingerprint(connection))
+            yield Databases(kind, server, _fingerprint(server))
         finally:
             _drop_leftovers(server)
+
+
+def _complete(running: "PrivatePostgres") -> None:
+    with _connect(running.django()) as connection:
+        lend_extensions(connection, running.folder / "contrib")
+    running.restart()
+    with _connect(running.django(NAME="template1")) as connection:
+        add_stand_ins(connection)
+
+
+def _fingerprint(server: dict[str, Any]) -> str:
+    with _connect(server) as connection:
+        return fingerprint(connection)
 
 
 def _prefix() -> str:
