@@ -6,7 +6,7 @@ Knows the standard library and greenlet, nothing else.
 from .calls import Resource, SyncCall, await_, current_call, run_sync, suspend
 from .locks import Lock
 from .threads import run_in_thread
-from .waiters import Waiter
+from .waiters import Waiter, running_loop
 
 __all__ = [
     "Lock",
@@ -17,5 +17,6 @@ __all__ = [
     "current_call",
     "run_in_thread",
     "run_sync",
+    "running_loop",
     "suspend",
 ]

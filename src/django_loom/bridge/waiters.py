@@ -51,7 +51,7 @@ class Waiter:
             return True
         assert self._future is not None
         loop = self._future.get_loop()
-        if loop is _loop_of_this_thread():
+        if loop is running_loop():
             self._finish()
             return True
         try:
@@ -66,7 +66,7 @@ class Waiter:
             self._future.set_result(None)
 
 
-def _loop_of_this_thread() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the loop that this thread runs, also where ``run_sync()`` hides it."""
     call = current_call()
     return _get_running_loop() if call is None else call.loop

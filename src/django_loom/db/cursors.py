@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -89,8 +90,8 @@ class PinnedCursor:
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         self._cursor = cursor
         self._db = db
-        self._open = True
-        db.pinned_cursors += 1
+        self._pinned = False
+        self._closed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
@@ -109,16 +110,46 @@ class PinnedCursor:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self.close()  # a generator that never began to run does not
+
+    def execute(self, *args: Any) -> Any:
+        """Run the query, and keep the connection from then on."""
+        try:
+            result = self._cursor.execute(*args)
+        except Exception:
+            raise
+        except BaseException:
+            self.close()  # Django does so for an Exception only
+            raise
+        if not self._pinned:
+            self._pinned = True
+            self._db.pinned_cursors += 1
+        return result
+
+    def fetchmany(self, *args: Any) -> Any:
+        """Fetch the next rows from the server."""
+        try:
+            return self._cursor.fetchmany(*args)
+        except Exception:
+            raise
+        except BaseException:
+            self._db.interrupted()
+            raise
+
     def close(self) -> None:
         """Close the cursor; give the connection back if nobody else holds it."""
-        if not self._open:
+        if self._closed:
             return
-        self._open = False
+        self._closed = True
         db = self._db
-        db.pinned_cursors -= 1
+        if self._pinned:
+            db.pinned_cursors -= 1
         try:
-            if not self._closes_with_connection():
+            if self._can_wait():
                 self._cursor.close()
+            else:
+                self._leave()
         except BaseException as error:
             if not isinstance(error, Exception):
                 db.interrupted()
@@ -126,16 +157,23 @@ class PinnedCursor:
         finally:
             db.give_back_if_unowned()
 
-    def _closes_with_connection(self) -> bool:
-        """Tell if closing would need a wait that nobody can make.
-
-        A generator that was left half-way is closed by the garbage collector, in
-        no call of ours: the connection goes, and the server's cursor with it.
-        """
+    def _can_wait(self) -> bool:
+        if not self._db.closing_a_cursor_waits:
+            return True
         call = current_call()
-        if self._db.slot is None or (call is not None and not call.closing):
-            return False
-        if call is None and not self._db.used_on_loop:
-            return False
-        self._db.drop_slot()
-        return True
+        if call is not None:
+            return not call.closing
+        return _get_running_loop() is None and not self._db.used_on_loop
+
+    def _leave(self) -> None:
+        """Close where nothing can be awaited.
+
+        The garbage collector closes the generator of an ``aiterator()`` that was
+        left half-way, in no call of ours. The connection goes, and the server's
+        cursor with it: now, or when the transaction has ended.
+        """
+        if self._db.in_atomic_block:
+            self._db.left_cursors.append(self._cursor)
+        else:
+            self._db.drop_slot()
+            self._cursor.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from django_loom.bridge import current_call, suspend
@@ -89,6 +90,11 @@ class ThreadedCursor(_Proxy):
             yield from rows
 
     arraysize_of_iteration = 100
+
+    def close(self) -> None:
+        """Close the cursor after what runs now, without waiting for it."""
+        with suppress(RuntimeError):  # the connection is closed already, and its thread ended
+            self._thread.post(self._target.close)
 
 
 class ThreadedConnection(_Proxy):

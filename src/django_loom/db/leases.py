@@ -25,6 +25,8 @@ class LeasingMixin(_Base):
 
     connection_attributes: ClassVar[tuple[str, ...]] = ("autocommit",)
     """Attributes of the wrapper that describe its present connection."""
+    closing_a_cursor_waits: ClassVar[bool] = True
+    """Whether the driver has to tell the server that a cursor is closed."""
 
     connection: Any
     autocommit: bool
@@ -43,6 +45,7 @@ class LeasingMixin(_Base):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.scopes: list[scopes.Scope] = []
+        self.left_cursors: list[Any] = []  # open in the server until the connection ends
         super().__init__(*args, **kwargs)
 
     @cached_property
@@ -153,6 +156,7 @@ class LeasingMixin(_Base):
             not self.closed_in_transaction
             and self.autocommit == self.settings_dict["AUTOCOMMIT"]
             and self.connection_is_idle()
+            and not self.left_cursors
         ) or self.reset_connection()
         slot.suspect = self.errors_occurred
         self.connection = None
@@ -160,6 +164,7 @@ class LeasingMixin(_Base):
             slot.pool.release(slot)
         else:
             slot.pool.discard(slot)
+            self._close_left_cursors()
 
     def drop_slot(self) -> None:
         """Close the connection, whatever its state, and free its place in the pool."""
@@ -167,6 +172,12 @@ class LeasingMixin(_Base):
         self.connection = None
         if slot is not None:
             slot.pool.discard(slot)
+        self._close_left_cursors()
+
+    def _close_left_cursors(self) -> None:
+        """Tell the driver's objects that they are closed, as their connection is."""
+        while self.left_cursors:
+            self.left_cursors.pop().close()
 
     def give_back_if_idle(self) -> None:
         """Return the slot unless a transaction or a server-side cursor needs it."""
@@ -179,7 +190,7 @@ class LeasingMixin(_Base):
         """Return the slot, and the wrapper, when what outlived their call has ended."""
         if not self.shared or self.owner is not None:
             return
-        if self.in_atomic_block or self.pinned_cursors:
+        if self.in_atomic_block or self.pinned_cursors or self.scopes:
             return
         if self.slot is not None:
             self._give_back()
@@ -197,14 +208,20 @@ class LeasingMixin(_Base):
         else:
             usable = self.connection_is_idle()
         if not usable:
-            slot, self.slot = self.slot, None
-            if slot is None:
-                self.close_connection(self.connection)
-            else:
-                slot.pool.discard(slot)
             # As BaseDatabaseWrapper.close() does in a transaction: the exit of the
-            # atomic block then knows that the server rolls back by itself.
-            self.closed_in_transaction = True
+            # atomic block then knows that the server rolls back by itself. While it
+            # commits, Atomic has unset in_atomic_block already; autocommit tells.
+            self.closed_in_transaction = self.in_atomic_block or not self.autocommit
+            self._close_in_any_state()
+            if not self.closed_in_transaction:
+                self.connection = None
+
+    def _close_in_any_state(self) -> None:
+        slot, self.slot = self.slot, None
+        if slot is None:
+            self.close_connection(self.connection)
+        else:
+            slot.pool.discard(slot)
 
     def _check_owner(self) -> None:
         """Refuse code that kept a wrapper that is not its own.
@@ -230,7 +247,6 @@ class LeasingMixin(_Base):
         if self.slot is None:
             super()._close()
         elif self.in_atomic_block:
-            slot, self.slot = self.slot, None
-            slot.pool.discard(slot)
+            self._close_in_any_state()
         else:
             self._give_back()

@@ -122,16 +122,13 @@ def open_scope(connection: LoomDatabaseMixin) -> Scope:
     return scope
 
 
-def begin_close(connection: LoomDatabaseMixin) -> Scope | None:
+def begin_close(connection: LoomDatabaseMixin) -> Scope:
     """Begin the end of the innermost block: wait for those who still use it.
 
     The statements that end a block (COMMIT, RELEASE) run in a scope of their own,
     which nobody else knows, so none can slip in between or after them.
     """
-    scope = _take_turn(connection)
-    if scope is None:
-        return None
-    last = Scope(connection, scope)
+    last = Scope(connection, _take_turn(connection))
     connection.scopes.append(last)
     _set(connection.alias, last)
     return last
@@ -146,6 +143,13 @@ def end_close(last: Scope) -> None:
     close_scope(ended)
     last.connection.scopes.remove(last)
     ended.mutex.release()  # who waits there finds it ended, and goes to its parent
+
+
+def forget_innermost(connection: LoomDatabaseMixin) -> None:
+    """End the innermost block although somebody still has the turn in it."""
+    scope = _innermost(connection)
+    if scope is not None:
+        close_scope(scope)
 
 
 def close_scope(scope: Scope) -> None:

@@ -28,6 +28,7 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
     Outside a loop, without ``OPTIONS["pool"]``, the driver is called directly.
     """
 
+    closing_a_cursor_waits = False  # its thread does it when it comes to it
     connection: Any
 
     def get_connection_params(self) -> dict[str, Any]:

@@ -42,10 +42,19 @@ def exit(
 ) -> None:
     """Leave a block; this is ``Atomic.__exit__`` when the app is installed."""
     connection: Any = get_connection(block.using)
-    last = scopes.begin_close(connection) if isinstance(connection, LoomDatabaseMixin) else None
-    if last is None:
+    if not isinstance(connection, LoomDatabaseMixin) or not connection.scopes:
         _django_exit(block, exc_type, exc, traceback)
         return
+    try:
+        last = scopes.begin_close(connection)
+    except BaseException as error:
+        # A task of the block still uses the connection, and does not end in time, or
+        # we were cancelled while we waited for it. Neither may commit the block.
+        connection.close()
+        _django_exit(block, type(error), error, error.__traceback__)
+        scopes.forget_innermost(connection)
+        _own_after_exit(connection)
+        raise
     try:
         _django_exit(block, exc_type, exc, traceback)
     finally:

@@ -18,7 +18,7 @@ from psycopg import errors
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.waiting import wait_async, wait_conn_async
 
-from django_loom.bridge import Lock, SyncCall, current_call, suspend
+from django_loom.bridge import Lock, SyncCall, current_call, running_loop, suspend
 
 from .waiting import GeneratorWait
 
@@ -42,6 +42,7 @@ class LoomConnection(psycopg.Connection[Any]):
         # psycopg holds its lock across a wait. Its own would block the thread for
         # ever when a second greenlet wants it; this one waits on the loop.
         self.lock = Lock()  # type: ignore[assignment]
+        self._waiting: GeneratorWait | None = None
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -69,7 +70,11 @@ class LoomConnection(psycopg.Connection[Any]):
         try:
             if timeout is not None:
                 return suspend(wait_async(gen, self.pgconn.socket, interval, timeout))
-            return GeneratorWait(call.loop, gen, self.pgconn).run()
+            self._waiting = GeneratorWait(call.loop, gen, self.pgconn)
+            try:
+                return self._waiting.run()
+            finally:
+                self._waiting = None
         except errors.Error:
             raise
         except BaseException:
@@ -104,6 +109,17 @@ class LoomConnection(psycopg.Connection[Any]):
                 await asyncio.to_thread(self.cancel)
             with suppress(errors.Error):  # QueryCanceled, as a rule
                 await wait_async(gen, self.pgconn.socket, 0.1)
+
+    def close(self) -> None:
+        """Close the connection; who waits for a query on it gets ``OperationalError``."""
+        if (waiting := self._waiting) is not None:
+            if running_loop() is not waiting.loop:
+                with suppress(RuntimeError):  # that loop has ended, and the wait with it
+                    waiting.loop.call_soon_threadsafe(self.close)
+                    return
+            # Before the socket goes: its number may serve another connection soon.
+            waiting.fail()
+        super().close()
 
     @property
     def is_idle(self) -> bool:

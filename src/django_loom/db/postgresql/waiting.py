@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from time import monotonic
 from typing import Any
 
 from psycopg import errors, pq
 from psycopg.waiting import READY_R, READY_W, WAIT_R, WAIT_W
 
 from django_loom.bridge import suspend
+
+# Seconds that operations which find their data ready may keep a loop from its other
+# tasks, as a long executemany() or copy() would.
+MAX_BUSY_TIME = 0.005
+
+_last_yield = 0.0
+
+
+def _note_yield() -> None:
+    global _last_yield
+    _last_yield = monotonic()
+
+
+def _yield_if_busy() -> None:
+    """Let other tasks run, if none could for a while."""
+    if monotonic() - _last_yield > MAX_BUSY_TIME:
+        suspend(asyncio.sleep(0))
+        _note_yield()
 
 
 class GeneratorWait:
@@ -19,7 +38,7 @@ class GeneratorWait:
     part of it arrives.
     """
 
-    __slots__ = ("_fileno", "_future", "_gen", "_loop", "_pgconn", "_state")
+    __slots__ = ("_fileno", "_future", "_gen", "_pgconn", "_state", "loop")
 
     def __init__(
         self,
@@ -27,7 +46,7 @@ class GeneratorWait:
         gen: Generator[int, int, Any],
         pgconn: pq.abc.PGconn,
     ) -> None:
-        self._loop = loop
+        self.loop = loop
         self._gen = gen
         self._pgconn = pgconn
         self._state = 0
@@ -37,10 +56,9 @@ class GeneratorWait:
         try:
             state = next(self._gen)
         except StopIteration as done:
+            _yield_if_busy()
             return done.value
-        # Some generators, like that of a commit in autocommit mode, never get
-        # here: they wait for nothing.
-        self._future = self._loop.create_future()
+        self._future = self.loop.create_future()
         try:
             self._fileno = self._pgconn.socket
         except errors.OperationalError:
@@ -50,19 +68,27 @@ class GeneratorWait:
             return suspend(self._future)
         finally:
             self._watch(0)
+            _note_yield()
+
+    def fail(self) -> None:
+        """End the wait with an error: the connection is being closed."""
+        if self._state:
+            self._watch(0)
+            if not self._future.done():
+                self._future.set_exception(errors.OperationalError("the connection was closed"))
 
     def _watch(self, state: int) -> None:
         changed = state ^ self._state
         if changed & WAIT_R:
             if state & WAIT_R:
-                self._loop.add_reader(self._fileno, self._ready, READY_R)
+                self.loop.add_reader(self._fileno, self._ready, READY_R)
             else:
-                self._loop.remove_reader(self._fileno)
+                self.loop.remove_reader(self._fileno)
         if changed & WAIT_W:
             if state & WAIT_W:
-                self._loop.add_writer(self._fileno, self._ready, READY_W)
+                self.loop.add_writer(self._fileno, self._ready, READY_W)
             else:
-                self._loop.remove_writer(self._fileno)
+                self.loop.remove_writer(self._fileno)
         self._state = state
 
     def _ready(self, ready: int) -> None:
