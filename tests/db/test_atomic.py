@@ -302,6 +302,7 @@ def test_rows_locked_by_select_for_update_stay_locked_until_the_end(
     async def main() -> None:
         author = await Author.objects.acreate(name="Ann")
         outside = _outside()
+
         async def count_free_rows() -> int:
             async with django_loom.atomic():
                 free = Author.objects.select_for_update(skip_locked=True)

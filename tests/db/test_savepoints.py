@@ -107,12 +107,16 @@ def test_sync_and_async_blocks_nest_in_any_depth(loop_runner: LoopRunner) -> Non
 
 
 def test_blocks_in_sync_code_alone_nest(loop_runner: LoopRunner) -> None:
+    @transaction.atomic
+    def undone() -> None:
+        create("inner")
+        raise Undo
+
     def sync_code() -> None:
         with transaction.atomic():
             create("outer")
-            with pytest.raises(Undo), transaction.atomic():
-                create("inner")
-                raise Undo
+            with pytest.raises(Undo):
+                undone()
             with transaction.atomic():
                 create("second")
 
@@ -309,9 +313,7 @@ def test_a_block_without_savepoint_marks_the_outer_one_for_rollback(
     loop_runner(inner, body)
 
 
-@pytest.mark.parametrize(
-    "call", [transaction.get_rollback, transaction.get_autocommit]
-)
+@pytest.mark.parametrize("call", [transaction.get_rollback, transaction.get_autocommit])
 def test_sync_code_can_ask_for_the_state_of_the_transaction(
     loop_runner: LoopRunner, call: Callable[[], Any]
 ) -> None:
@@ -333,13 +335,16 @@ def test_set_rollback_undoes_the_block_without_an_exception(loop_runner: LoopRun
 
 
 def test_blocks_of_three_tasks_in_three_transactions_do_not_meet(loop_runner: LoopRunner) -> None:
+    @django_loom.atomic
+    async def undone(name: str) -> None:
+        await Author.objects.acreate(name=f"{name} inner")
+        raise Undo
+
     async def in_transaction(name: str) -> None:
         async with django_loom.atomic():
             await Author.objects.acreate(name=f"{name} outer")
             with pytest.raises(Undo):
-                async with django_loom.atomic():
-                    await Author.objects.acreate(name=f"{name} inner")
-                    raise Undo
+                await undone(name)
 
     async def main() -> None:
         await asyncio.gather(*map(in_transaction, "abc"))
