@@ -50,7 +50,8 @@ def _run(options: argparse.Namespace) -> Report:
 def _labels(options: argparse.Namespace, tests: Path) -> list[str]:
     if options.labels:
         return list(options.labels)
-    return list(selection.CI) if options.ci else sources.packages(tests)
+    packages = sources.packages(tests)
+    return selection.for_ci(packages) if options.ci else packages
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
