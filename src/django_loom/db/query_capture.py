@@ -3,6 +3,7 @@
 On a loop one connection serves many tasks in turn, and one task uses many. What
 ``CaptureQueriesContext`` or ``connection.execute_wrapper()`` asks for must hold
 for the code inside the ``with`` block and the tasks that it starts, no others.
+That includes a loop which synchronous code runs inside the block.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,13 +20,30 @@ from typing import Any
 from django_loom.bridge import current_call
 
 ExecuteWrapper = Callable[..., Any]
-QueryLog = deque[dict[str, str]]
+Query = dict[str, str]
+
+
+class QueryLog(deque[Query]):
+    """The log of a capture inside another: what it gets, the outer one gets too.
+
+    It begins with what the outer one has, for ``CaptureQueriesContext`` keeps
+    positions, and looks them up when the inner block has ended.
+    """
+
+    def __init__(self, outer: deque[Query]) -> None:
+        super().__init__(outer, outer.maxlen)
+        self._outer = outer
+
+    def append(self, query: Query, /) -> None:
+        """Add a query."""
+        super().append(query)
+        self._outer.append(query)
 
 
 @dataclass(frozen=True, slots=True)
 class _Capture:
     forced: bool
-    log: QueryLog
+    log: deque[Query]
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -58,20 +76,30 @@ class QueryCaptureMixin:
 
     @force_debug_cursor.setter
     def force_debug_cursor(self, value: bool) -> None:
-        if not self.managed or not on_loop():
-            self._force_debug_cursor = value
+        if "_force_debug_cursor" not in self.__dict__:
+            self._force_debug_cursor = value  # a new wrapper says nothing of the context
             return
-        known = _captures.get()
-        before = known.get(self.alias)
-        if value and (before is None or not before.forced):
-            # A log of its own, or tasks that run beside this one would share it.
-            log = QueryLog(self.queries_log, self.queries_limit)
+        known = dict(_captures.get())
+        if not on_loop():
+            self._force_debug_cursor = value
+            known.pop(self.alias, None)
+            if value:
+                known[self.alias] = _Capture(True, self._queries_log)
         else:
-            log = self.queries_log
-        _captures.set({**known, self.alias: _Capture(value, log)})
+            known[self.alias] = _Capture(value, self._log_of_capture(value))
+        _captures.set(known)
+
+    def _log_of_capture(self, value: bool) -> deque[Query]:
+        """Return a log of its own for a block, lest tasks beside it share it."""
+        if not value:
+            return self.queries_log
+        before = _captures.get().get(self.alias)
+        if before is not None and before.forced:
+            return QueryLog(before.log)
+        return deque(self.queries_log, self.queries_limit)
 
     @property
-    def queries_log(self) -> QueryLog:
+    def queries_log(self) -> deque[Query]:
         """The last queries, those of this context if it captures them."""
         captures = _captures.get()
         if captures and self.alias in captures and self.managed and on_loop():
@@ -79,7 +107,7 @@ class QueryCaptureMixin:
         return self._queries_log
 
     @queries_log.setter
-    def queries_log(self, value: QueryLog) -> None:
+    def queries_log(self, value: deque[Query]) -> None:
         self._queries_log = value
 
     @property
@@ -97,14 +125,12 @@ class QueryCaptureMixin:
     @contextmanager
     def execute_wrapper(self, wrapper: ExecuteWrapper) -> Iterator[None]:
         """Apply the wrapper to the queries of the block, as Django's own does."""
-        if not self.managed or not on_loop():
-            with super().execute_wrapper(wrapper):  # type: ignore[misc]
-                yield
-            return
-        known = _wrappers.get()
-        before = known.get(self.alias, ())
-        _wrappers.set({**known, self.alias: (*before, wrapper)})
+        before = _wrappers.get().get(self.alias, ())
+        _wrappers.set({**_wrappers.get(), self.alias: (*before, wrapper)})
+        # Outside a loop the thread's connection has it too, as Django wants it.
+        thread: Any = nullcontext() if on_loop() else super().execute_wrapper(wrapper)  # type: ignore[misc]
         try:
-            yield
+            with thread:
+                yield
         finally:
             _wrappers.set({**_wrappers.get(), self.alias: before})

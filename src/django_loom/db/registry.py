@@ -8,8 +8,8 @@ import threading
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
+from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.test.signals import setting_changed
 
 from django_loom.bridge import SyncCall
 from django_loom.exceptions import EngineNotSupported

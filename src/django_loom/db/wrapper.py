@@ -81,6 +81,11 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
         refuse_in_coroutine("use a transaction")
         return bool(super().get_autocommit())
 
+    def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
+        """Begin or end autocommit mode; see Django's ``BaseDatabaseWrapper``."""
+        refuse_in_coroutine("use a transaction")
+        super().set_autocommit(*args, **kwargs)
+
     def _commit(self) -> None:
         try:
             super()._commit()

@@ -1,0 +1,351 @@
+"""Execute wrappers and query logs hold for a context and its tasks, not for a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connection, connections, reset_queries, transaction
+from django.test import TransactionTestCase
+from django.test.testcases import _AssertNumQueriesContext
+from django.test.utils import CaptureQueriesContext, override_settings
+
+import django_loom
+from django_loom import run_sync
+from django_loom.db import registry
+from tests.db.support import let_others_run
+from tests.loops import LoopRunner
+from tests.testapp.models import Author
+
+pytestmark = pytest.mark.usefixtures("db_tables")
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.queries: list[str] = []
+
+    def __call__(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        self.queries.append(sql)
+        return execute(sql, *args)
+
+
+def assert_num_queries(number: int, using: str = "default") -> CaptureQueriesContext:
+    """What `TransactionTestCase.assertNumQueries` returns."""
+    return _AssertNumQueriesContext(TransactionTestCase(), number, connections[using])
+
+
+def test_a_wrapper_sees_the_queries_of_its_block(loop_runner: LoopRunner) -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        await Author.objects.acount()
+        with connection.execute_wrapper(recorder):
+            await Author.objects.acreate(name="Ann")
+            await run_sync(lambda: list(Author.objects.all()))
+        await Author.objects.acount()
+        assert [sql.split()[0] for sql in recorder.queries] == ["INSERT", "SELECT"]
+
+    loop_runner(main)
+
+
+def test_child_tasks_and_gather_inherit_the_wrapper(loop_runner: LoopRunner) -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        with connection.execute_wrapper(recorder):
+            await asyncio.gather(*[Author.objects.acount() for _ in range(5)])
+            await asyncio.create_task(Author.objects.acount())
+        assert len(recorder.queries) == 6
+
+    loop_runner(main)
+
+
+def test_tasks_beside_it_do_not_see_the_wrapper(loop_runner: LoopRunner) -> None:
+    recorders = [Recorder() for _ in range(3)]
+
+    async def recorded(recorder: Recorder, name: str) -> None:
+        with connection.execute_wrapper(recorder):
+            for _ in range(3):
+                await Author.objects.filter(name=name).aexists()
+                await let_others_run(3)
+
+    async def not_recorded() -> None:
+        for _ in range(5):
+            await Author.objects.filter(name="nobody's").aexists()
+
+    async def main() -> None:
+        tasks = [recorded(recorder, f"{n}'s") for n, recorder in enumerate(recorders)]
+        await asyncio.gather(not_recorded(), *tasks, not_recorded())
+        assert [len(recorder.queries) for recorder in recorders] == [3, 3, 3]
+
+    loop_runner(main)
+
+
+def test_wrappers_nest_the_innermost_last(loop_runner: LoopRunner) -> None:
+    order: list[str] = []
+
+    def named(name: str) -> Callable[..., Any]:
+        def wrapper(execute: Callable[..., Any], *args: Any) -> Any:
+            order.append(name)
+            return execute(*args)
+
+        return wrapper
+
+    def sync_code() -> None:
+        with connection.execute_wrapper(named("inner")):
+            Author.objects.count()
+
+    async def main() -> None:
+        with connection.execute_wrapper(named("outer")):
+            await run_sync(sync_code)
+            assert order == ["outer", "inner"]
+            await Author.objects.acount()
+            assert order == ["outer", "inner", "outer"]
+
+    loop_runner(main)
+
+
+def test_a_wrapper_in_sync_code_on_the_loop_ends_with_its_block(loop_runner: LoopRunner) -> None:
+    recorder = Recorder()
+
+    def sync_code() -> None:
+        with connection.execute_wrapper(recorder):
+            Author.objects.count()
+        Author.objects.count()
+
+    async def main() -> None:
+        await asyncio.gather(run_sync(sync_code), Author.objects.acount())
+        assert len(recorder.queries) == 1
+
+    loop_runner(main)
+
+
+def test_a_wrapper_may_refuse_a_query(loop_runner: LoopRunner) -> None:
+    class Refused(Exception):
+        pass
+
+    def refuse(*args: Any) -> None:
+        raise Refused
+
+    async def main() -> None:
+        with connection.execute_wrapper(refuse), pytest.raises(Refused):
+            await Author.objects.acount()
+        assert await Author.objects.acount() == 0
+
+    loop_runner(main)
+
+
+def test_a_wrapper_is_for_one_alias(loop_runner: LoopRunner) -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        with connections["other"].execute_wrapper(recorder):
+            await Author.objects.acount()
+            assert recorder.queries == []
+            await Author.objects.using("other").acount()
+            assert len(recorder.queries) == 1
+
+    loop_runner(main)
+
+
+def test_wrappers_work_in_a_transaction(loop_runner: LoopRunner) -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        async with django_loom.atomic():
+            with connection.execute_wrapper(recorder):
+                await asyncio.gather(*[Author.objects.acount() for _ in range(3)])
+            await Author.objects.acount()
+        assert len(recorder.queries) == 3
+
+    loop_runner(main)
+
+
+def test_captured_queries_are_those_of_the_block(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        await Author.objects.acount()
+        with CaptureQueriesContext(connection) as captured:
+            await Author.objects.acreate(name="Ann")
+            await Author.objects.aget(name="Ann")
+        await Author.objects.acount()
+        assert len(captured) == 2
+        assert captured[0]["sql"].startswith("INSERT")
+        assert "'Ann'" in captured[1]["sql"]
+
+    loop_runner(main)
+
+
+def test_captures_of_concurrent_tasks_are_apart(loop_runner: LoopRunner) -> None:
+    async def capture(number: int) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            for _ in range(number):
+                await Author.objects.filter(born__year=1900 + number).aexists()
+        assert all(str(1900 + number) in query["sql"] for query in captured)
+        return len(captured)
+
+    async def main() -> None:
+        counts = await asyncio.gather(*map(capture, range(6)), Author.objects.acount())
+        assert counts[:-1] == list(range(6))
+
+    loop_runner(main)
+
+
+def test_queries_of_child_tasks_are_captured(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        with CaptureQueriesContext(connection) as captured:
+            await asyncio.gather(*[Author.objects.acount() for _ in range(4)])
+        assert len(captured) == 4
+
+    loop_runner(main)
+
+
+def test_connection_objects_made_during_the_capture_take_part(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        registry._parked.clear()
+        with CaptureQueriesContext(connection) as captured:
+            await asyncio.gather(*[Author.objects.acount() for _ in range(4)])
+            await Author.objects.acount()
+        assert len(captured) == 5
+
+    loop_runner(main)
+
+
+def test_captures_nest(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        with CaptureQueriesContext(connection) as outer:
+            await Author.objects.acount()
+            with CaptureQueriesContext(connection) as inner:
+                await Author.objects.acount()
+            await Author.objects.acount()
+        assert (len(inner), len(outer)) == (1, 3)
+
+    loop_runner(main)
+
+
+def test_captures_in_sync_code_on_the_loop(loop_runner: LoopRunner) -> None:
+    def sync_code() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            Author.objects.count()
+            Author.objects.count()
+        Author.objects.count()
+        return len(captured)
+
+    async def main() -> None:
+        assert await asyncio.gather(*[run_sync(sync_code) for _ in range(3)]) == [2, 2, 2]
+
+    loop_runner(main)
+
+
+def test_captures_in_a_transaction(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        with CaptureQueriesContext(connection) as around:
+            async with django_loom.atomic():
+                with CaptureQueriesContext(connection) as inside:
+                    await Author.objects.acount()
+        assert len(inside) == 1
+        assert [query["sql"].split()[0] for query in around] == ["BEGIN", "SELECT", "COMMIT"]
+
+    loop_runner(main)
+
+
+def test_assert_num_queries_counts_in_async_code(loop_runner: LoopRunner) -> None:
+    async def two_queries() -> None:
+        with assert_num_queries(1):
+            await Author.objects.acount()
+            await Author.objects.acount()
+
+    async def main() -> None:
+        with assert_num_queries(3):
+            await Author.objects.acount()
+            await asyncio.gather(Author.objects.acount(), Author.objects.acount())
+        with pytest.raises(AssertionError, match="2 queries executed, 1 expected"):
+            await two_queries()
+
+    loop_runner(main)
+
+
+def test_assert_num_queries_of_concurrent_tasks(loop_runner: LoopRunner) -> None:
+    async def counted(number: int) -> None:
+        with assert_num_queries(number):
+            for _ in range(number):
+                await Author.objects.acount()
+
+    async def main() -> None:
+        await asyncio.gather(*map(counted, range(6)))
+
+    loop_runner(main)
+
+
+def test_with_debug_the_connection_logs_its_queries(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        reset_queries()
+        await Author.objects.acount()
+        await run_sync(Author.objects.count)
+        assert [query["sql"].split()[0] for query in connection.queries] == ["SELECT"] * 2
+
+    def sync_code() -> int:
+        reset_queries()
+        Author.objects.count()
+        Author.objects.count()
+        return len(connection.queries)
+
+    with override_settings(DEBUG=True):
+        assert loop_runner(run_sync, sync_code) == 2
+
+
+def test_outside_a_loop_everything_is_as_in_django() -> None:
+    recorder = Recorder()
+    with connection.execute_wrapper(recorder), CaptureQueriesContext(connection) as captured:
+        Author.objects.count()
+    Author.objects.count()
+    assert len(captured) == len(recorder.queries) == 1
+
+
+def test_what_a_thread_asks_for_holds_on_a_loop_that_it_runs_meanwhile(
+    loop_runner: LoopRunner,
+) -> None:
+    """As in synchronous tests and middleware around async code."""
+    recorder = Recorder()
+
+    async def count() -> int:
+        return await Author.objects.acount()
+
+    with connection.execute_wrapper(recorder), CaptureQueriesContext(connection) as captured:
+        loop_runner(Author.objects.acount)
+        async_to_sync(count)()
+        Author.objects.count()
+    loop_runner(Author.objects.acount)
+    Author.objects.count()
+    assert len(captured) == len(recorder.queries) == 3
+
+
+def test_captures_of_concurrent_tasks_inside_another_are_apart(loop_runner: LoopRunner) -> None:
+    async def capture(number: int) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            for _ in range(number):
+                await Author.objects.acount()
+        return len(captured)
+
+    async def main() -> None:
+        with CaptureQueriesContext(connection) as outer:
+            await Author.objects.acount()
+            assert await asyncio.gather(*map(capture, range(6))) == list(range(6))
+            await Author.objects.acount()
+        assert len(outer) == 17
+
+    loop_runner(main)
+
+
+def test_the_same_wrapper_on_the_loop_and_around_it_runs_once(loop_runner: LoopRunner) -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        with connection.execute_wrapper(recorder):
+            await Author.objects.acount()
+
+    with transaction.atomic():  # so that the loop uses this thread's connection
+        loop_runner(main)
+    assert len(recorder.queries) == 1
