@@ -8,8 +8,6 @@ of the connection wait on the loop, and leaves the rest of psycopg whole.
 from __future__ import annotations
 
 import asyncio
-import select
-import sys
 from contextlib import suppress
 from typing import Any, Self
 
@@ -20,7 +18,7 @@ from psycopg.waiting import wait_async, wait_conn_async
 
 from django_loom.bridge import Lock, SyncCall, current_call, running_loop, suspend
 
-from .waiting import GeneratorWait
+from .waiting import GeneratorWait, is_readable
 
 # Seconds that a cancelled query gets, to be cancelled in the server as well and to
 # end there. A connection that takes longer is closed: its network has stalled.
@@ -133,17 +131,4 @@ class LoomConnection(psycopg.Connection[Any]):
         when the server has sent a notice, or closed the connection. To tell these
         apart takes a query: the farewell may be here, and the end not yet.
         """
-        return self.pgconn.status == ConnStatus.OK and not _is_readable(self.pgconn.socket)
-
-
-if sys.platform == "win32":
-
-    def _is_readable(fileno: int) -> bool:
-        return bool(select.select([fileno], [], [], 0)[0])
-
-else:
-
-    def _is_readable(fileno: int) -> bool:
-        poll = select.poll()
-        poll.register(fileno, select.POLLIN)
-        return bool(poll.poll(0))
+        return self.pgconn.status == ConnStatus.OK and not is_readable(self.pgconn.socket)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import sys
 from collections.abc import Generator
 from time import monotonic
 from typing import Any
@@ -99,6 +101,10 @@ class GeneratorWait:
             return
         try:
             state = self._gen.send(ready)
+            while _has_error(self._fileno):
+                # uvloop calls once for such a socket and never again. One read may
+                # bring the server's last words only; the next ones bring the end.
+                state = self._gen.send(READY_R)
         except StopIteration as done:
             self._future.set_result(done.value)
         except BaseException as error:
@@ -107,3 +113,27 @@ class GeneratorWait:
             self._watch(state)
             return
         self._watch(0)
+
+
+if sys.platform == "win32":
+
+    def is_readable(fileno: int) -> bool:
+        """Tell if the socket has data, or has been closed by its other end."""
+        return bool(select.select([fileno], [], [], 0)[0])
+
+    def _has_error(fileno: int) -> bool:
+        return False
+
+else:
+
+    def is_readable(fileno: int) -> bool:
+        """Tell if the socket has data, or has been closed by its other end."""
+        return _poll(fileno, select.POLLIN)
+
+    def _has_error(fileno: int) -> bool:
+        return _poll(fileno, 0)  # errors are reported always
+
+    def _poll(fileno: int, events: int) -> bool:
+        poll = select.poll()
+        poll.register(fileno, events)
+        return bool(poll.poll(0))
