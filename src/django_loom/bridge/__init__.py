@@ -3,10 +3,12 @@
 Knows the standard library and greenlet, nothing else.
 """
 
-from .calls import Resource, SyncCall, await_, current_call, run_sync, suspend
+from .calls import run_sync
+from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
 from .threads import run_in_thread
 from .waiters import Waiter, running_loop
+from .waits import await_, suspend
 
 __all__ = [
     "Lock",

@@ -21,18 +21,19 @@ class Lock:
     __slots__ = ("_guard", "_locked", "_waiters")
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()  # held for a few instructions, never across a wait
+        # Held for a few instructions, never across a wait. Reentrant, for the garbage
+        # collector may run in their midst, and what it collects may hold this lock.
+        self._guard = threading.RLock()
         self._locked = False
         self._waiters: deque[Waiter] = deque()
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Take the lock, waiting at most ``timeout`` seconds; tell if it was taken."""
-        with self._guard:
-            if not self._locked:
-                self._locked = True
-                return True
-            waiter = Waiter()
-            self._waiters.append(waiter)
+        if self._take():
+            return True
+        waiter = Waiter()  # not under the guard: this may start the garbage collector
+        if self._take(waiter):
+            return True
         try:
             waiter.wait(timeout)
         except BaseException:
@@ -42,6 +43,16 @@ class Lock:
                 self.release()
             raise
         return not self._withdraw(waiter)
+
+    def _take(self, waiter: Waiter | None = None) -> bool:
+        """Take the lock if it is free, else queue the waiter."""
+        with self._guard:
+            if not self._locked:
+                self._locked = True
+                return True
+            if waiter is not None:
+                self._waiters.append(waiter)
+            return False
 
     def _withdraw(self, waiter: Waiter) -> bool:
         """Leave the queue; tell if the waiter stood in it, not granted."""

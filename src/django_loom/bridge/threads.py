@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from .calls import await_, current_call
+from .greenlets import current_call
+from .waits import await_
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -6,7 +6,10 @@ import asyncio
 import threading
 from asyncio import _get_running_loop
 
-from .calls import current_call, suspend
+from django_loom.exceptions import BridgeError
+
+from .greenlets import current_call
+from .waits import suspend
 
 
 class Waiter:
@@ -29,6 +32,11 @@ class Waiter:
     def wait(self, timeout: float | None = None) -> None:
         """Return when woken, or after ``timeout`` seconds; ``granted`` tells which."""
         if self._event is not None:
+            if _get_running_loop() is not None:
+                raise BridgeError(
+                    "A coroutine would block its event loop here, perhaps for ever. Run "
+                    "the synchronous code with `await django_loom.run_sync(fn)`."
+                )
             self._event.wait(timeout)
             return
         assert self._future is not None
@@ -51,11 +59,11 @@ class Waiter:
             return True
         assert self._future is not None
         loop = self._future.get_loop()
-        if loop is running_loop():
-            self._finish()
-            return True
         try:
-            loop.call_soon_threadsafe(self._finish)
+            if loop is running_loop():
+                self._finish()
+            else:
+                loop.call_soon_threadsafe(self._finish)
         except RuntimeError:  # that loop is closed, with the wait unfinished
             return False
         return True

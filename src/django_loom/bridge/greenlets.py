@@ -1,0 +1,93 @@
+"""The greenlets that synchronous code runs in."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Protocol
+
+from greenlet import getcurrent, greenlet
+
+
+class Resource(Protocol):
+    """Something that a ``run_sync()`` call holds while it runs."""
+
+    def before_wait(self) -> None:
+        """Give back what must not be held during the wait that now begins."""
+
+    def after_call(self) -> None:
+        """Give back everything; the call has ended. Must not raise or wait."""
+
+
+class SyncCall(greenlet):
+    """A ``run_sync()`` call; when that has ended, perhaps another one.
+
+    ``driver`` is the greenlet to switch to for a wait. It is not ``parent``: code
+    in the call may start greenlets of its own, and the coroutine may be resumed
+    from another greenlet than the one that started it. ``job`` is the function
+    with its arguments; None when the call has ended.
+
+    ``awaitable`` is what to wait for, on its way to the coroutine, which alone
+    keeps it: the garbage collector does not look into greenlets, so a task that
+    waits for something which its own greenlet keeps would never be collected.
+    """
+
+    __slots__ = ("awaitable", "closing", "driver", "job", "loop", "resources", "result")
+
+    driver: greenlet
+    loop: asyncio.AbstractEventLoop
+    job: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None
+    awaitable: Awaitable[Any]
+    result: Any
+    resources: dict[Hashable, Resource] | None
+    closing: bool
+
+    def run(self, start: None) -> None:
+        """Run one job after the other. An exception ends the greenlet."""
+        while self.job is not None:
+            fn, args, kwargs = self.job
+            try:
+                self.result = fn(*args, **kwargs)
+            finally:
+                self.job = None
+            if self.closing or self.driver is not main_greenlet or len(resting) >= MAX_RESTING:
+                return
+            del fn, args, kwargs  # a greenlet at rest keeps nothing alive
+            self._rest()
+
+    def _rest(self) -> None:
+        value = None
+        while self.job is None:
+            # Woken without a job by the end of a greenlet that was made in an earlier
+            # call, and has us for a parent: what it returns goes on to ours.
+            value = self.driver.switch(value)
+
+
+# Greenlets at rest: to start one costs six times as much as to use it again, most of
+# that for memory from the system. Only the main thread's, since a greenlet that is
+# suspended when its thread ends is never freed.
+resting: list[SyncCall] = []
+MAX_RESTING = 100
+
+
+def outermost(current: greenlet) -> greenlet:
+    """Return the greenlet that a greenlet's thread began with."""
+    while current.parent is not None:
+        current = current.parent
+    return current
+
+
+def _main_greenlet() -> greenlet | None:
+    if threading.current_thread() is not threading.main_thread():
+        return None  # imported in another thread: none is used again
+    return outermost(getcurrent())
+
+
+main_greenlet = _main_greenlet()
+
+
+def current_call() -> SyncCall | None:
+    """Return the ``run_sync()`` call that the calling code runs in, if any."""
+    current = getcurrent()
+    return current if type(current) is SyncCall else None

@@ -1,0 +1,78 @@
+"""Waiting on the event loop, from synchronous code."""
+
+from __future__ import annotations
+
+from asyncio import _get_running_loop
+from collections.abc import Awaitable
+from inspect import iscoroutine
+from typing import Any, NoReturn, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+from django_loom.exceptions import BridgeError
+
+from .greenlets import SyncCall
+
+T = TypeVar("T")
+
+
+def await_(awaitable: Awaitable[T]) -> T:
+    """Wait for an awaitable from synchronous code that ``run_sync()`` runs.
+
+    :param awaitable: a coroutine, future or any other awaitable of the loop.
+    :return: what the awaitable returns.
+    :raises BridgeError: the caller does not run inside ``run_sync()``.
+    :raises BaseException: what the awaitable raises; ``CancelledError`` when the
+        task that awaits ``run_sync()`` is cancelled.
+    """
+    call = getcurrent()
+    if type(call) is not SyncCall or call.closing:
+        _refuse(call, awaitable)
+    if call.resources is not None:
+        for resource in call.resources.values():
+            resource.before_wait()
+    call.awaitable = awaitable
+    del awaitable  # see SyncCall
+    result: T = call.driver.switch()
+    return result
+
+
+def suspend(awaitable: Awaitable[T]) -> T:
+    """Wait as ``await_()`` does, but keep what the call holds meanwhile.
+
+    For the waits that the holding is for, such as that for a query's result.
+    """
+    call = getcurrent()
+    if type(call) is not SyncCall or call.closing:
+        _refuse(call, awaitable)
+    call.awaitable = awaitable
+    del awaitable  # see SyncCall
+    result: T = call.driver.switch()
+    return result
+
+
+def _refuse(current: greenlet, awaitable: Awaitable[Any]) -> NoReturn:
+    if iscoroutine(awaitable):
+        awaitable.close()  # it will not run: no "never awaited" warning on top
+    if type(current) is SyncCall:
+        raise BridgeError(
+            "await_() was called while its coroutine is being closed (its task was "
+            "garbage-collected, or the loop ended). Nothing can be awaited any more; "
+            "keep a reference to the task, or cancel it and wait for it."
+        )
+    if current.parent is not None:
+        raise BridgeError(
+            "await_() was called in a greenlet that django_loom did not start (gevent, "
+            "SQLAlchemy's greenlet_spawn, or one of your own inside run_sync()). Call "
+            "it in the function that you give to run_sync()."
+        )
+    if _get_running_loop() is not None:
+        raise BridgeError(
+            "await_() was called straight from a coroutine. Write `await ...` there; "
+            "await_() is for synchronous code that run_sync() runs."
+        )
+    raise BridgeError(
+        "await_() was called outside run_sync(), so there is no event loop to wait on. "
+        "From async code write `await django_loom.run_sync(fn)`; from plain "
+        "synchronous code write `asgiref.sync.async_to_sync(coroutine_function)()`."
+    )
