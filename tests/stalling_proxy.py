@@ -18,6 +18,8 @@ class Link:
         self.flowing = asyncio.Event()
         if flows:
             self.flowing.set()
+        self.ends = asyncio.Event()  # set while the end of one side is passed on to the other
+        self.ends.set()
         self.held = 0  # parts that wait to be forwarded
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -28,6 +30,7 @@ class Link:
                 writer.write(data)
                 await writer.drain()
         await self._until_it_flows()
+        await self.ends.wait()
         writer.close()
 
     async def _until_it_flows(self) -> None:
@@ -57,6 +60,10 @@ class StallingProxy:
         """Forward nothing of the connections that are made from now on."""
         self._do(self._set_flow, False, [])
 
+    def hold_ends(self) -> None:
+        """Forward data, but not that an end has closed."""
+        self._do(lambda: [link.ends.clear() for link in self._links])
+
     def resume(self) -> None:
         """Forward all that was held back, and go on."""
         self._do(self._set_flow, True, self._links)
@@ -82,7 +89,7 @@ class StallingProxy:
         self._thread.join()
         self._loop.close()
 
-    def _do(self, function: Callable[..., None], *args: object) -> None:
+    def _do(self, function: Callable[..., object], *args: object) -> None:
         async def call() -> None:
             function(*args)
 
@@ -92,6 +99,7 @@ class StallingProxy:
         self._flows = flows
         for link in links:
             link.flowing.set() if flows else link.flowing.clear()
+            link.ends.set()
 
     def _abort(self) -> None:
         for link in self._links:

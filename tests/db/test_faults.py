@@ -1,4 +1,4 @@
-"""The server restarts, is down, refuses, or kills a connection: a clear error, and then it works."""
+"""The server restarts, is down, refuses or kills a connection: an error, and then it works."""
 
 from __future__ import annotations
 

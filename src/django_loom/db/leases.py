@@ -65,7 +65,7 @@ class LeasingMixin(_Base):
         return True
 
     def connection_seems_alive(self) -> bool:
-        """Tell, without a wait, if the connection needs no check before its next use."""
+        """Tell, without a wait, if the connection is not known or feared to be lost."""
         return True
 
     def reset_connection(self) -> bool:
@@ -137,7 +137,7 @@ class LeasingMixin(_Base):
             close_at=None if max_age is None else time.monotonic() + max_age,
         )
         check = slot.suspect or self.settings_dict["CONN_HEALTH_CHECKS"]
-        if (check or not self.connection_seems_alive()) and not self.is_usable():
+        if not self.connection_seems_alive() or (check and not self.is_usable()):
             self.connection = None
             slot.pool.drop_connection(slot, lost=True)
         slot.suspect = False

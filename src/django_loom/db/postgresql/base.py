@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +16,10 @@ from django_loom.db.cursors import LeasedCursorMixin
 from django_loom.db.wrapper import LoomDatabaseMixin
 
 from .connection import LoomConnection
+
+# Where a limit of the user's own may stand; otherwise psycopg's is 130 seconds.
+_LIMITS_CONNECTING = {"connect_timeout", "service", "PGCONNECT_TIMEOUT", "PGSERVICE"}
+_LONGEST_CONNECTING = 130
 
 
 class _Psycopg(ModuleType):
@@ -48,6 +54,13 @@ class PostgreSQLMixin(LoomDatabaseMixin):
             registry.close(self.alias)
         else:
             super().close_pool()
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Connect; for the pool, within its timeout unless the settings have a limit."""
+        if self.slot is not None and _LIMITS_CONNECTING.isdisjoint([*conn_params, *os.environ]):
+            limit = math.ceil(min(self.lease_timeout, _LONGEST_CONNECTING))
+            conn_params = {**conn_params, "connect_timeout": max(limit, 1)}
+        return super().get_new_connection(conn_params)
 
     def connection_is_idle(self) -> bool:
         """Tell if the connection is open, with no query and no transaction."""

@@ -127,8 +127,8 @@ class LoomConnection(psycopg.Connection[Any]):
     def is_silent(self) -> bool:
         """Tell if the connection is open and the server has sent nothing.
 
-        One system call without a wait. Between queries a socket is readable only
-        when the server has sent a notice, or closed the connection. To tell these
-        apart takes a query: the farewell may be here, and the end not yet.
+        One system call without a wait. Between queries a socket is readable when the
+        server has closed the connection, or has sent a farewell whose end is still
+        on its way, or, very rarely, a notice: a connection is cheaper than a mistake.
         """
         return self.pgconn.status == ConnStatus.OK and not is_readable(self.pgconn.socket)

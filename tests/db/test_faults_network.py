@@ -1,0 +1,339 @@
+"""The network stalls or breaks: nothing hangs past its timeout, and then it works again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError, connections, transaction
+
+import django_loom
+from django_loom.db.postgresql import connection as postgresql_connection
+from tests.db.faults import (
+    ALIAS,
+    SLOW,
+    Admin,
+    assert_chained,
+    faulty_database,
+    fill_pool,
+    run_slow,
+)
+from tests.db.support import aask, ask
+from tests.loops import LoopRunner
+from tests.polling import aeventually
+from tests.services import Postgres
+from tests.stalling_proxy import StallingProxy, stalling_proxy
+
+SOON = 0.05
+
+
+@pytest.fixture
+def network(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[StallingProxy, Postgres]]:
+    monkeypatch.setattr(postgresql_connection, "CANCEL_TIMEOUT", SOON)
+    with stalling_proxy(postgres) as both:
+        yield both
+
+
+@pytest.fixture
+def proxy(network: tuple[StallingProxy, Postgres]) -> Iterator[StallingProxy]:
+    proxy, address = network
+    with faulty_database(address):
+        yield proxy
+
+
+@pytest.fixture
+def admin(postgres: Postgres) -> Admin:
+    return Admin(postgres)
+
+
+async def seven() -> None:
+    assert await aask("SELECT 7", using=ALIAS) == 7
+
+
+async def in_time(call: Callable[[], Awaitable[Any]]) -> None:
+    """The call is ended by its timeout, with nothing left in use."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(SOON):
+            await call()
+    assert django_loom.pool(ALIAS).statistics().used == 0
+
+
+# Stalls.
+
+
+def test_a_stall_while_a_query_is_sent_or_answered(
+    loop_runner: LoopRunner, proxy: StallingProxy
+) -> None:
+    async def main() -> None:
+        await fill_pool(2)
+        proxy.stall()
+        await in_time(seven)
+        await in_time(seven)
+        proxy.resume()
+        await seven()
+
+    loop_runner(main)
+    figures = django_loom.pool(ALIAS).statistics()
+    assert (figures.created, figures.lost, figures.idle) == (3, 2, 1)
+
+
+def test_a_stall_while_a_large_query_is_sent(loop_runner: LoopRunner, proxy: StallingProxy) -> None:
+    async def main() -> None:
+        await seven()
+        proxy.stall()
+        await in_time(lambda: aask("SELECT length(%s)", "x" * 50_000_000, using=ALIAS))
+        proxy.resume()
+        await seven()
+
+    loop_runner(main)
+
+
+def test_a_stall_that_keeps_the_cancellation_from_the_server(
+    loop_runner: LoopRunner, proxy: StallingProxy, admin: Admin
+) -> None:
+    async def main() -> None:
+        (task,) = await run_slow(admin)
+        pids = admin.running()
+        proxy.stall_new()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert django_loom.pool(ALIAS).statistics().size == 0
+        proxy.resume()
+        await seven()
+        admin.terminate(*pids)
+
+    loop_runner(main)
+
+
+def test_a_second_cancellation_ends_the_wait_for_the_first_ones_answer(
+    loop_runner: LoopRunner,
+    proxy: StallingProxy,
+    admin: Admin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgresql_connection, "CANCEL_TIMEOUT", 3600)
+
+    async def main() -> None:
+        (task,) = await run_slow(admin)
+        pids = admin.running()
+        proxy.stall_new()
+        task.cancel()
+        await aeventually(lambda: proxy.links == 2 and proxy.held)
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert django_loom.pool(ALIAS).statistics().size == 0
+        proxy.resume()
+        await seven()
+        admin.terminate(*pids)
+
+    loop_runner(main)
+
+
+def test_a_stall_while_connecting_under_a_timeout(
+    loop_runner: LoopRunner, proxy: StallingProxy
+) -> None:
+    async def main() -> None:
+        proxy.stall()
+        await in_time(seven)
+        proxy.resume()
+        await seven()
+
+    loop_runner(main)
+    assert django_loom.pool(ALIAS).statistics().created == 1
+
+
+def test_connecting_ends_after_connect_timeout(network: tuple[StallingProxy, Postgres]) -> None:
+    proxy, address = network
+
+    async def main() -> None:
+        proxy.stall()
+        calls = [seven() for _ in range(3)]
+        for error in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(error, OperationalError)
+            assert "connection timeout expired" in str(error)
+            assert_chained(error)
+        proxy.resume()
+        await seven()
+
+    with faulty_database(address, OPTIONS={"connect_timeout": 2}):  # psycopg's least
+        asyncio.run(main())
+
+
+def test_connecting_takes_no_longer_than_the_pools_timeout(
+    network: tuple[StallingProxy, Postgres],
+) -> None:
+    proxy, address = network
+
+    async def main() -> None:
+        proxy.stall()
+        with pytest.raises(OperationalError, match="connection timeout expired"):
+            await seven()
+        proxy.resume()
+
+    with faulty_database(address, pool={"timeout": 0.1}):
+        asyncio.run(main())
+
+
+def test_who_waits_for_a_connection_gets_the_place_of_one_that_stalls(
+    network: tuple[StallingProxy, Postgres], loop_runner: LoopRunner, admin: Admin
+) -> None:
+    proxy, address = network
+
+    async def main() -> None:
+        (task,) = await run_slow(admin)
+        pids = admin.running()
+        waiting = asyncio.create_task(seven())
+        await asyncio.sleep(0)
+        proxy.stall()
+        task.cancel()
+        await asyncio.wait([task])
+        proxy.resume()
+        await waiting
+        admin.terminate(*pids)
+
+    with faulty_database(address, pool={"max_size": 1}):
+        loop_runner(main)
+
+
+@pytest.mark.parametrize("side", ["sync", "async"])
+@pytest.mark.parametrize("where", ["statement", "commit", "rollback", "savepoint"])
+def test_a_stall_in_a_transaction(
+    loop_runner: LoopRunner, proxy: StallingProxy, side: str, where: str
+) -> None:
+    """Whatever the block was about to do, it ends, and its connection is not used again."""
+
+    def statements(inside: Any) -> Iterator[Any]:
+        yield "SELECT 1"
+        proxy.stall()
+        if where == "statement":
+            yield "SELECT 2"
+        elif where == "savepoint":
+            yield inside
+        elif where == "rollback":
+            raise KeyError
+
+    def sync_block() -> None:
+        with transaction.atomic(ALIAS):
+            for statement in statements(transaction.atomic(ALIAS)):
+                if isinstance(statement, str):
+                    ask(statement, using=ALIAS)
+                else:
+                    with statement:
+                        pass
+
+    async def async_block() -> None:
+        async with django_loom.atomic(ALIAS):
+            for statement in statements(django_loom.atomic(ALIAS)):
+                if isinstance(statement, str):
+                    await aask(statement, using=ALIAS)
+                else:
+                    async with statement:
+                        pass
+
+    async def main() -> None:
+        for _ in range(2):
+            await in_time(
+                lambda: django_loom.run_sync(sync_block) if side == "sync" else async_block()
+            )
+            proxy.resume()
+        await seven()
+
+    loop_runner(main)
+    assert django_loom.pool(ALIAS).statistics().lost == 2
+
+
+# Breaks.
+
+
+def test_a_break_while_idle_is_not_noticed(loop_runner: LoopRunner, proxy: StallingProxy) -> None:
+    async def main() -> None:
+        await fill_pool(3)
+        proxy.break_all()
+        await fill_pool(3)
+
+    loop_runner(main)
+
+
+def test_a_break_while_a_query_runs(
+    loop_runner: LoopRunner, proxy: StallingProxy, admin: Admin
+) -> None:
+    async def main() -> None:
+        (task,) = await run_slow(admin)
+        pids = admin.running()
+        proxy.break_all()
+        with pytest.raises(OperationalError) as caught:
+            await task
+        assert_chained(caught.value)
+        await seven()
+        admin.terminate(*pids)
+
+    loop_runner(main)
+
+
+def test_a_break_in_a_transaction(loop_runner: LoopRunner, proxy: StallingProxy) -> None:
+    async def block() -> None:
+        async with django_loom.atomic(ALIAS):
+            await seven()
+            proxy.break_all()
+            await seven()
+
+    async def main() -> None:
+        with pytest.raises((OperationalError, InterfaceError)) as caught:
+            await block()
+        assert_chained(caught.value)
+        await seven()
+
+    loop_runner(main)
+
+
+def test_a_break_before_the_commit_is_an_error(
+    loop_runner: LoopRunner, proxy: StallingProxy
+) -> None:
+    async def block() -> None:
+        async with django_loom.atomic(ALIAS):
+            await seven()
+            proxy.break_all()
+
+    async def main() -> None:
+        with pytest.raises((OperationalError, InterfaceError)) as caught:
+            await block()
+        assert_chained(caught.value)
+        await seven()
+
+    loop_runner(main)
+
+
+def test_a_connection_whose_server_said_farewell_is_not_used_even_if_it_is_open(
+    loop_runner: LoopRunner, proxy: StallingProxy, admin: Admin
+) -> None:
+    async def main() -> None:
+        (pid,) = await fill_pool(1)
+        proxy.hold_ends()
+        admin.terminate(pid)
+        connection = django_loom.pool(ALIAS)._idle[0].connection
+        await aeventually(lambda: not connection.is_silent())
+        await seven()
+
+    loop_runner(main)
+    assert django_loom.pool(ALIAS).statistics().lost == 1
+
+
+def test_a_thread_is_not_kept_by_a_stall_longer_than_connect_timeout(
+    network: tuple[StallingProxy, Postgres],
+) -> None:
+    proxy, address = network
+    proxy.stall()
+    with faulty_database(address, OPTIONS={"connect_timeout": 2}):
+        with pytest.raises(OperationalError, match="timeout expired") as caught:
+            ask(SLOW, using=ALIAS)
+        assert_chained(caught.value)
+        proxy.resume()
+        assert ask("SELECT 7", using=ALIAS) == 7
+        connections[ALIAS].close()
