@@ -7,6 +7,7 @@ import contextlib
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import asgiref
 import django
@@ -35,14 +36,35 @@ def call_site() -> CallSite | None:
     call = current_call()
     frame: FrameType | None = sys._getframe(1)
     while True:
-        while frame is not None:
-            if _is_users(frame.f_code.co_filename):
-                return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
-            frame = frame.f_back
-        if call is None:
-            return None
+        site = _nearest(frame)
+        if site is not None or call is None:
+            return site
         frame = call.driver.gr_frame
         call = call.driver if type(call.driver) is SyncCall else None
+
+
+def site_of_waiting(call: SyncCall, task: asyncio.Task[Any] | None) -> CallSite | None:
+    """Return the same for a ``run_sync()`` call that waits now, and the task it is in."""
+    site = _nearest(call.gr_frame)
+    coroutine: Any = None if task is None or site is not None else task.get_coro()
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is not None and _is_users(frame.f_code.co_filename):
+            site = _site(frame)  # and on: the innermost is the nearest
+        coroutine = getattr(coroutine, "cr_await", None)
+    return site
+
+
+def _nearest(frame: FrameType | None) -> CallSite | None:
+    while frame is not None:
+        if _is_users(frame.f_code.co_filename):
+            return _site(frame)
+        frame = frame.f_back
+    return None
+
+
+def _site(frame: FrameType) -> CallSite:
+    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
 
 
 def _is_users(filename: str) -> bool:

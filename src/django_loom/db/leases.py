@@ -113,6 +113,11 @@ class LeasingMixin(_Base):
             self.drop_slot()
             raise
 
+    def note_lease_site(self) -> None:
+        """Note the line that took the lease, which may outlive the call it is in."""
+        if self.slot is not None and self.slot.holder is not None:
+            self.slot.holder.note_site()
+
     def _open(self, slot: Slot) -> None:
         started = time.monotonic()
         super().connect()
@@ -229,14 +234,12 @@ class LeasingMixin(_Base):
         Nobody would give back what a thread's wrapper leased in a call, as when
         ``connection.cursor`` was looked up in a coroutine and called below it.
         """
+        call = current_call()
+        if call is not None and self.owner is call:
+            return
         if self.scopes or self.pinned_cursors or self.allow_thread_sharing:
             return
-        call = current_call()
-        if self.shared:
-            own = self.owner is not None and self.owner is call
-        else:
-            own = call is None or not self.managed
-        if not own:
+        if self.shared or (self.managed and call is not None):
             raise DatabaseError(
                 f"This connection object to database {self.alias!r} was not taken in this "
                 "run_sync() call, and may serve other code now. Take it from "

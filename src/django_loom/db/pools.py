@@ -225,7 +225,7 @@ class ConnectionPool:
         self._used.discard(slot)
         self._uses += 1
         self._use_time += now - slot.taken_at
-        slot.taken_by = slot.taken_from = None
+        slot.holder = None
 
     def _take_stale(self) -> list[Any]:
         """Take out the connections that were idle for longer than ``max_idle``."""

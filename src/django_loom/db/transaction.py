@@ -29,6 +29,7 @@ def enter(block: Atomic) -> None:
     scope = scopes.open_scope(connection)
     try:
         _django_enter(block)
+        connection.note_lease_site()
     except BaseException:
         scopes.close_scope(scope)
         raise
