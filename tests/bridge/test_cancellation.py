@@ -310,10 +310,13 @@ def test_a_failure_in_a_task_group_cancels_the_calls_in_it(loop_runner: LoopRunn
             await function.started.wait()
             raise LookupError
 
-        with pytest.raises(ExceptionGroup) as caught:
+        async def in_group() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(run_sync(function))
                 group.create_task(fail_later())
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await in_group()
         assert [type(error) for error in caught.value.exceptions] == [LookupError]
         assert function.log == [asyncio.CancelledError, "finally"]
 

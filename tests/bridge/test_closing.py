@@ -302,10 +302,10 @@ def test_calls_of_a_closed_loop_end_when_their_tasks_are_collected(kind: str) ->
     log: list[Any] = []
     loop = new_loop(kind)
     loop.set_exception_handler(lambda loop, context: log.append(context["message"]))
-    started: list[int] = []
+    started = asyncio.Barrier(4)
 
     def function() -> None:
-        started.append(1)
+        await_(started.wait())
         try:
             await_(loop.create_future())
         finally:
@@ -316,8 +316,7 @@ def test_calls_of_a_closed_loop_end_when_their_tasks_are_collected(kind: str) ->
     async def main() -> None:
         for _ in range(3):
             loop.create_task(run_sync(function))
-        while len(started) < 3:
-            await asyncio.sleep(0)
+        await started.wait()
 
     loop.run_until_complete(main())
     loop.close()
