@@ -172,7 +172,7 @@ class PinnedCursor:
         left half-way, in no call of ours. The connection goes, and the server's
         cursor with it: now, or when the transaction has ended.
         """
-        if self._db.in_atomic_block:
+        if self._db.in_atomic_block or self._db.scopes:  # the latter while it commits
             self._db.left_cursors.append(self._cursor)
         else:
             self._db.drop_slot()

@@ -7,17 +7,17 @@ of the connection wait on the loop, and leaves the rest of psycopg whole.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import Any, Self
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, generators
 from psycopg.pq import ConnStatus, TransactionStatus
-from psycopg.waiting import wait_async, wait_conn_async
+from psycopg.waiting import wait_async
 
 from django_loom.bridge import Lock, SyncCall, current_call, running_loop, suspend
 
+from .cancelling import cancel, cancel_in_thread
 from .waiting import GeneratorWait, is_readable
 
 # Seconds that a cancelled query gets, to be cancelled in the server as well and to
@@ -68,45 +68,55 @@ class LoomConnection(psycopg.Connection[Any]):
         try:
             if timeout is not None:
                 return suspend(wait_async(gen, self.pgconn.socket, interval, timeout))
-            self._waiting = GeneratorWait(call.loop, gen, self.pgconn)
-            try:
-                return self._waiting.run()
-            finally:
-                self._waiting = None
+            return self._consume(call, gen)
         except errors.Error:
             raise
         except BaseException:
             self._abandon(call, gen)
             raise
 
+    def _consume(self, call: SyncCall, gen: Any) -> Any:
+        self._waiting = GeneratorWait(call.loop, gen, self.pgconn)
+        try:
+            return self._waiting.run()
+        finally:
+            self._waiting = None
+
     def _abandon(self, call: SyncCall, gen: Any) -> None:
         """Leave no query running in the server for a caller that is gone."""
         if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
             return
-        if call.closing:  # nothing can be awaited any more
-            self.pgconn.finish()
-            return
         try:
-            suspend(self._cancel_and_drain(gen))
-        except BaseException as error:
-            self.pgconn.finish()
-            if not isinstance(error, Exception):
-                raise
-
-    async def _cancel_and_drain(self, gen: Any) -> None:
-        """Cancel the query in the server, and read what it answers to that.
-
-        Could the cancellation hit the connection's next query? No: the server
-        signals its backend before it closes the cancelling connection, for which
-        ``cancel`` waits, and a backend drops signals that come between queries.
-        """
-        async with asyncio.timeout(CANCEL_TIMEOUT):
-            if psycopg.capabilities.has_cancel_safe():
-                await wait_conn_async(self._cancel_gen(), 0.1)
+            if call.closing:  # nothing can be awaited any more
+                cancel_in_thread(self.pgconn)
             else:
-                await asyncio.to_thread(self.cancel)
-            with suppress(errors.Error):  # QueryCanceled, as a rule
-                await wait_async(gen, self.pgconn.socket, 0.1)
+                suspend(cancel(self.pgconn, CANCEL_TIMEOUT))
+                if self._pipeline is None:
+                    self._drain(call, gen)
+        except errors.Error:
+            pass
+        finally:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            with suppress(Exception):  # a pipeline's generator goes on where it is closed
+                gen.close()
+
+    def _drain(self, call: SyncCall, gen: Any) -> None:
+        """Read what the server still answers.
+
+        Not by going on with ``gen``, which may have more to send: after the BEGIN that
+        was interrupted, the query.
+        """
+        gen.close()
+        timer = call.loop.call_later(CANCEL_TIMEOUT, self._give_up)
+        try:
+            self._consume(call, generators.execute(self.pgconn))
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        if self._waiting is not None:
+            self._waiting.fail()
 
     def close(self) -> None:
         """Close the connection; who waits for a query on it gets ``OperationalError``."""

@@ -55,6 +55,9 @@ class GeneratorWait:
 
     def run(self) -> Any:
         """Return what the generator returns, or raise what it raises."""
+        if self._pgconn.status == pq.ConnStatus.BAD:
+            # Before the generator begins: a pipeline's would try to end what it began.
+            raise errors.OperationalError("the connection is closed")
         try:
             state = next(self._gen)
         except StopIteration as done:
