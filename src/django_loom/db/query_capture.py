@@ -76,8 +76,9 @@ class QueryCaptureMixin:
 
     @force_debug_cursor.setter
     def force_debug_cursor(self, value: bool) -> None:
-        if "_force_debug_cursor" not in self.__dict__:
-            self._force_debug_cursor = value  # a new wrapper says nothing of the context
+        if not self.managed or "_force_debug_cursor" not in self.__dict__:
+            # A copy of a connection is Django's own; a new one says nothing of the context.
+            self._force_debug_cursor = value
             return
         known = dict(_captures.get())
         if not on_loop():
