@@ -40,7 +40,9 @@ class ConnectionPool:
         self.alias = alias
         self.options = options
         self._close_connection = close_connection
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may run while the lock is held, and end a call
+        # whose task was forgotten, which gives its slot back.
+        self._lock = threading.RLock()
         self._idle: deque[Slot] = deque()  # the longest idle first
         self._used: set[Slot] = set()
         self._waiters: deque[_SlotWaiter] = deque()
@@ -62,6 +64,7 @@ class ConnectionPool:
             slot = self._take()
             if slot is None:
                 waiter = self._enqueue()
+                self._grant_what_came_meanwhile()
         if slot is None:
             slot = self._wait(waiter)
         slot.mark_taken()
@@ -174,6 +177,16 @@ class ConnectionPool:
         waiter = _SlotWaiter()
         self._waiters.append(waiter)
         return waiter
+
+    def _grant_what_came_meanwhile(self) -> None:
+        """Hand over a slot that the garbage collector gave back since ``_take()``.
+
+        Nobody was waiting for it yet, and no other release may follow.
+        """
+        if self._idle:
+            self._grant_or(self._idle.pop(), self._idle.append)
+        elif len(self._used) < self.options.max_size:
+            self._grant_or(Slot(self), lambda slot: None)
 
     def _wait(self, waiter: _SlotWaiter) -> Slot:
         started = time.monotonic()

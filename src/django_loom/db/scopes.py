@@ -56,7 +56,9 @@ def find(alias: str, threads_own: LoomDatabaseMixin | None) -> Scope | None:
     """
     known = _scopes.get()
     scope = None if known is None else _first_active(known.get(alias))
-    if threads_own is not None and threads_own.scopes:
+    # Another ENGINE's connection has none. An AttributeError here would make Django
+    # open a new connection at each use.
+    if threads_own is not None and getattr(threads_own, "scopes", None):
         around = _opened_by_thread(threads_own)
         # A context made earlier, such as that of asyncio.Runner, may know none
         # of the blocks that the thread has entered since, or only the outer ones.
