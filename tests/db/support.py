@@ -109,8 +109,10 @@ def database(alias: str, **entry: Any) -> Iterator[None]:
         yield
     finally:
         registry.close(alias)
-        if alias in registry_of_this_thread():
-            connections[alias].connection = None
+        own = connections_of_this_thread().get(alias)
+        if own is not None:
+            if own.connection is not None:
+                own.connection.close()  # Django's close() spares a database in memory
             del connections[alias]
         del settings.DATABASES[alias]
 
@@ -123,6 +125,6 @@ def second_alias(of: str = "default", **changes: Any) -> Iterator[str]:
         yield f"{of}_again"
 
 
-def registry_of_this_thread() -> dict[str, Any]:
+def connections_of_this_thread() -> dict[str, Any]:
     storage: Any = connections._connections
     return storage.of_this_thread()

@@ -1,0 +1,1 @@
+"""A database ENGINE whose driver blocks its thread, as Oracle's and many others do."""

@@ -1,0 +1,1 @@
+"""The engine put on the loop, as the recipe of `ThreadedDatabaseMixin` says."""
