@@ -46,18 +46,25 @@ class LeasedCursorMixin:
 
     def _run(self, execute: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         db = self.db
-        if self._slot is not db.slot or self._generation != db.generation:
-            self._move()
         try:
             if db.scopes:
                 with scopes.turn(db):
+                    # Not before: the one who had the turn may have ended the
+                    # transaction, and the connection serve somebody else by now.
+                    self._follow()
                     return execute(*args)
+            self._follow()
             return execute(*args)
         except Exception:
             raise
         except BaseException:
-            db.interrupted()
+            if self._generation == db.generation and self._slot is db.slot:
+                db.interrupted()
             raise
+
+    def _follow(self) -> None:
+        if self._slot is not self.db.slot or self._generation != self.db.generation:
+            self._move()
 
     def _move(self) -> None:
         db = self.db
@@ -90,6 +97,7 @@ class PinnedCursor:
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         self._cursor = cursor
         self._db = db
+        self._generation = db.generation
         self._pinned = False
         self._closed = False
 
@@ -143,6 +151,8 @@ class PinnedCursor:
             return
         self._closed = True
         db = self._db
+        if self._generation != db.generation:
+            return  # it was never executed, and its wrapper serves somebody else
         if self._pinned:
             db.pinned_cursors -= 1
         try:

@@ -199,6 +199,8 @@ class LeasingMixin(_Base):
             return
         if self.slot is not None:
             self._give_back()
+        else:
+            self._close_left_cursors()
         registry.park(self)
 
     def interrupted(self) -> None:
