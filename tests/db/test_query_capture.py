@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, connections, reset_queries, transaction
 from django.test import TransactionTestCase
 from django.test.testcases import _AssertNumQueriesContext
@@ -280,20 +280,33 @@ def test_assert_num_queries_of_concurrent_tasks(loop_runner: LoopRunner) -> None
 
 
 def test_with_debug_the_connection_logs_its_queries(loop_runner: LoopRunner) -> None:
-    async def main() -> None:
-        reset_queries()
-        await Author.objects.acount()
-        await run_sync(Author.objects.count)
-        assert [query["sql"].split()[0] for query in connection.queries] == ["SELECT"] * 2
-
     def sync_code() -> int:
         reset_queries()
         Author.objects.count()
         Author.objects.count()
         return len(connection.queries)
 
+    async def task() -> int:
+        reset_queries()
+        await Author.objects.acount()
+        return len(connection.queries)
+
+    async def main() -> None:
+        registry._parked.clear()
+        await Author.objects.acount()
+        await run_sync(Author.objects.count)
+        async with django_loom.atomic():
+            await Author.objects.acount()
+        words = [query["sql"].split()[0] for query in connection.queries]
+        assert words == ["SELECT", "SELECT", "BEGIN", "SELECT", "COMMIT"]
+        assert await run_sync(sync_code) == 2
+
+    async def tasks() -> None:
+        assert await asyncio.gather(*[task() for _ in range(5)]) == [1] * 5
+
     with override_settings(DEBUG=True):
-        assert loop_runner(run_sync, sync_code) == 2
+        loop_runner(main)
+        loop_runner(tasks)
 
 
 def test_outside_a_loop_everything_is_as_in_django() -> None:
@@ -339,13 +352,53 @@ def test_captures_of_concurrent_tasks_inside_another_are_apart(loop_runner: Loop
     loop_runner(main)
 
 
-def test_the_same_wrapper_on_the_loop_and_around_it_runs_once(loop_runner: LoopRunner) -> None:
-    recorder = Recorder()
+def test_in_the_threads_transaction_each_query_is_seen_once(loop_runner: LoopRunner) -> None:
+    """The loop uses the thread's connection then, which has the wrapper and the log itself."""
+    outer, inner = Recorder(), Recorder()
 
     async def main() -> None:
-        with connection.execute_wrapper(recorder):
+        await Author.objects.acount()
+        with connection.execute_wrapper(inner):
             await Author.objects.acount()
 
-    with transaction.atomic():  # so that the loop uses this thread's connection
-        loop_runner(main)
-    assert len(recorder.queries) == 1
+    with transaction.atomic(), CaptureQueriesContext(connection) as captured:
+        with connection.execute_wrapper(outer):
+            loop_runner(main)
+        Author.objects.count()
+    assert (len(outer.queries), len(inner.queries)) == (2, 1)
+    assert len(captured) == 3
+
+
+def test_threads_of_the_context_take_part(loop_runner: LoopRunner) -> None:
+    recorder = Recorder()
+
+    def in_thread() -> None:
+        Author.objects.count()
+        connection.close()
+
+    async def main() -> None:
+        with connection.execute_wrapper(recorder), CaptureQueriesContext(connection) as captured:
+            await asyncio.to_thread(in_thread)
+            await sync_to_async(in_thread)()
+            await Author.objects.acount()
+        assert len(captured) == len(recorder.queries) == 3
+
+    loop_runner(main)
+
+
+def test_a_copy_of_the_connection_keeps_to_itself(loop_runner: LoopRunner) -> None:
+    def sync_code() -> None:
+        copy = connection.copy()
+        try:
+            with CaptureQueriesContext(copy) as captured, CaptureQueriesContext(connection) as own:
+                Author.objects.count()
+                assert (len(captured), len(own)) == (0, 1)
+                with copy.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+            assert [query["sql"] for query in captured] == ["SELECT 1"]
+            assert len(own) == 1
+        finally:
+            copy.close()
+
+    sync_code()
+    loop_runner(run_sync, sync_code)

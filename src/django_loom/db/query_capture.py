@@ -11,7 +11,7 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -48,9 +48,9 @@ class _Capture:
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _captures: ContextVar[Mapping[str, _Capture]] = ContextVar("loom_query_captures", default=_NONE)
-_wrappers: ContextVar[Mapping[str, tuple[ExecuteWrapper, ...]]] = ContextVar(
-    "loom_execute_wrappers", default=_NONE
-)
+# With each, the connection that has it in its own list already, if one has.
+_Wrappers = Mapping[str, tuple[tuple[ExecuteWrapper, object], ...]]
+_wrappers: ContextVar[_Wrappers] = ContextVar("loom_execute_wrappers", default=_NONE)
 
 
 def on_loop() -> bool:
@@ -59,53 +59,66 @@ def on_loop() -> bool:
 
 
 class QueryCaptureMixin:
-    """Replaces the attributes of ``BaseDatabaseWrapper`` that log and wrap queries."""
+    """Replaces the attributes of ``BaseDatabaseWrapper`` that log and wrap queries.
+
+    A wrapper that ``django.db.connections`` did not hand out keeps its own.
+    """
 
     alias: str
     managed: bool
+    shared: bool
+    scopes: list[Any]
     queries_limit: int
     _force_debug_cursor = False
 
     @property
     def force_debug_cursor(self) -> bool:
         """Whether queries are logged even if ``DEBUG`` is false."""
-        captures = _captures.get()
-        if captures and self.alias in captures and self.managed and on_loop():
-            return captures[self.alias].forced
-        return self._force_debug_cursor
+        capture = self._capture()
+        return self._force_debug_cursor if capture is None else capture.forced
 
     @force_debug_cursor.setter
     def force_debug_cursor(self, value: bool) -> None:
-        if not self.managed or "_force_debug_cursor" not in self.__dict__:
-            # A copy of a connection is Django's own; a new one says nothing of the context.
+        is_new = "_force_debug_cursor" not in self.__dict__
+        if is_new or not self.managed or not on_loop():
             self._force_debug_cursor = value
-            return
+        if not is_new and self.managed:
+            self._set_capture(value)
+
+    def _capture(self) -> _Capture | None:
+        captures = _captures.get()
+        return captures.get(self.alias) if captures and self.managed else None
+
+    def _set_capture(self, forced: bool) -> None:
         known = dict(_captures.get())
-        if not on_loop():
-            self._force_debug_cursor = value
-            known.pop(self.alias, None)
-            if value:
-                known[self.alias] = _Capture(True, self._queries_log)
+        if forced or on_loop():
+            known[self.alias] = _Capture(forced, self._log_of_capture(forced))
         else:
-            known[self.alias] = _Capture(value, self._log_of_capture(value))
+            known.pop(self.alias, None)
         _captures.set(known)
 
-    def _log_of_capture(self, value: bool) -> deque[Query]:
-        """Return a log of its own for a block, lest tasks beside it share it."""
-        if not value:
+    def _log_of_capture(self, forced: bool) -> deque[Query]:
+        """Return a log of its own for a block on a loop, lest tasks beside it share it."""
+        before = self._capture()
+        if not forced or not on_loop():
             return self.queries_log
-        before = _captures.get().get(self.alias)
         if before is not None and before.forced:
             return QueryLog(before.log)
         return deque(self.queries_log, self.queries_limit)
 
     @property
     def queries_log(self) -> deque[Query]:
-        """The last queries, those of this context if it captures them."""
-        captures = _captures.get()
-        if captures and self.alias in captures and self.managed and on_loop():
-            return captures[self.alias].log
-        return self._queries_log
+        """The last queries: this context's on a loop, else this connection's."""
+        capture = self._capture()
+        if capture is not None:
+            return capture.log
+        # In a test's transaction the thread's connection serves its loop as well.
+        is_threads_in_transaction = self.scopes and not self.shared
+        if not self.managed or is_threads_in_transaction or not on_loop():
+            return self._queries_log
+        log = deque[Query](maxlen=self.queries_limit)
+        _captures.set({**_captures.get(), self.alias: _Capture(False, log)})
+        return log
 
     @queries_log.setter
     def queries_log(self, value: deque[Query]) -> None:
@@ -114,10 +127,11 @@ class QueryCaptureMixin:
     @property
     def execute_wrappers(self) -> list[ExecuteWrapper]:
         """The wrappers around each query: the connection's own, then the context's."""
+        own = self._execute_wrappers
         wrappers = _wrappers.get()
-        if wrappers and self.alias in wrappers and self.managed:
-            return [*self._execute_wrappers, *wrappers[self.alias]]
-        return self._execute_wrappers
+        if wrappers and wrappers.get(self.alias) and self.managed:
+            return [*own, *(each for each, has in wrappers[self.alias] if has is not self)]
+        return own
 
     @execute_wrappers.setter
     def execute_wrappers(self, value: list[ExecuteWrapper]) -> None:
@@ -126,12 +140,16 @@ class QueryCaptureMixin:
     @contextmanager
     def execute_wrapper(self, wrapper: ExecuteWrapper) -> Iterator[None]:
         """Apply the wrapper to the queries of the block, as Django's own does."""
-        before = _wrappers.get().get(self.alias, ())
-        _wrappers.set({**_wrappers.get(), self.alias: (*before, wrapper)})
-        # Outside a loop the thread's connection has it too, as Django wants it.
-        thread: Any = nullcontext() if on_loop() else super().execute_wrapper(wrapper)  # type: ignore[misc]
-        try:
-            with thread:
-                yield
-        finally:
-            _wrappers.set({**_wrappers.get(), self.alias: before})
+        with ExitStack() as stack:
+            if not self.managed or not on_loop():
+                self._execute_wrappers.append(wrapper)
+                stack.callback(self._execute_wrappers.pop)
+            if self.managed:
+                before = _wrappers.get().get(self.alias, ())
+                has = None if on_loop() else self
+                _wrappers.set({**_wrappers.get(), self.alias: (*before, (wrapper, has))})
+                stack.callback(self._restore_wrappers, before)
+            yield
+
+    def _restore_wrappers(self, before: tuple[tuple[ExecuteWrapper, object], ...]) -> None:
+        _wrappers.set({**_wrappers.get(), self.alias: before})
