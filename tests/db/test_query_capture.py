@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -305,8 +306,9 @@ def test_with_debug_the_connection_logs_its_queries(loop_runner: LoopRunner) -> 
         assert await asyncio.gather(*[task() for _ in range(5)]) == [1] * 5
 
     with override_settings(DEBUG=True):
-        loop_runner(main)
-        loop_runner(tasks)
+        # A log that code before has begun would be shared.
+        Context().run(loop_runner, main)
+        Context().run(loop_runner, tasks)
 
 
 def test_outside_a_loop_everything_is_as_in_django() -> None:

@@ -99,12 +99,13 @@ class QueryCaptureMixin:
 
     def _log_of_capture(self, forced: bool) -> deque[Query]:
         """Return a log of its own for a block on a loop, lest tasks beside it share it."""
-        before = self._capture()
-        if not forced or not on_loop():
+        capture = self._capture()
+        outer = capture.log if capture is not None and capture.forced else None
+        if not on_loop():
+            return self._queries_log if outer is None else outer
+        if not forced:
             return self.queries_log
-        if before is not None and before.forced:
-            return QueryLog(before.log)
-        return deque(self.queries_log, self.queries_limit)
+        return deque(self.queries_log, self.queries_limit) if outer is None else QueryLog(outer)
 
     @property
     def queries_log(self) -> deque[Query]:
