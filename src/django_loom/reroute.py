@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 import asgiref.sync
-from asgiref.sync import AsyncToSync
+from asgiref.sync import AsyncToSync, SyncToAsync
 from django.apps import apps
 from django.db import connections
 
@@ -67,6 +67,18 @@ def _call_async_to_sync(original: Any) -> Any:
     return __call__
 
 
+def _run_in_thread(original: Any) -> Any:
+    """Hold no pooled connection in a thread after the function that async code ran there."""
+
+    @wraps(original)
+    def thread_handler(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
+        storage: Any = connections._connections
+        with storage.leases_end():
+            return original(self, *args, **kwargs)
+
+    return thread_handler
+
+
 def _in_thread(original: Any) -> Any:
     """Run CPU-heavy work of synchronous code on a loop in a thread."""
 
@@ -101,6 +113,7 @@ _AUTH = "django.contrib.auth"
 
 REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
+    Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
     Rebinding("django.db.transaction", "Atomic.__enter__", _atomic("enter")),
     Rebinding("django.db.transaction", "Atomic.__exit__", _atomic("exit")),

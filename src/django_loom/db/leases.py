@@ -184,11 +184,19 @@ class LeasingMixin(_Base):
         while self.left_cursors:
             self.left_cursors.pop().close()
 
+    @property
+    def lease_is_idle(self) -> bool:
+        """Whether there is a lease, and neither a transaction nor a cursor needs it."""
+        return (
+            self.slot is not None
+            and not self.in_atomic_block
+            and not self.pinned_cursors
+            and self.autocommit == self.settings_dict["AUTOCOMMIT"]
+        )
+
     def give_back_if_idle(self) -> None:
         """Return the slot unless a transaction or a server-side cursor needs it."""
-        if self.slot is None or self.in_atomic_block or self.pinned_cursors:
-            return
-        if self.autocommit == self.settings_dict["AUTOCOMMIT"]:
+        if self.lease_is_idle:
             self._give_back()
 
     def give_back_if_unowned(self) -> None:
@@ -202,6 +210,17 @@ class LeasingMixin(_Base):
         else:
             self._close_left_cursors()
         registry.park(self)
+
+    def thread_has_ended(self) -> None:
+        """Let go of the connection: its thread has ended, and shared it with nobody."""
+        if self.connection is None or self.scopes or self.allow_thread_sharing:
+            return
+        if self.slot is None:
+            self.close_connection(self.connection)
+        elif self.pinned_cursors:
+            self.drop_slot()
+        else:
+            self._give_back()
 
     def interrupted(self) -> None:
         """Leave a state that is true after a wait on the server was cut short."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from greenlet import getcurrent
@@ -32,6 +34,35 @@ class CallConnections(dict[str, LoomDatabaseMixin]):
             connection.give_back_if_unowned()
 
 
+class ThreadConnections(dict[str, Any]):
+    """The connection objects of one thread; they end with it.
+
+    Django's request handlers close connections in the thread that used them. With
+    the end of the request on the loop nobody comes by there any more: the thread,
+    made for that request, just ends.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self._pid:
+            return  # a thread of the parent, gone with the fork: its sockets are the parent's
+        for connection in self.values():
+            if isinstance(connection, LoomDatabaseMixin):
+                with suppress(Exception):  # at interpreter exit anything may be missing
+                    connection.thread_has_ended()
+
+    def idle_leases(self) -> list[LoomDatabaseMixin]:
+        """Return those that have a lease which nothing needs at the moment."""
+        return [it for it in self.values() if getattr(it, "lease_is_idle", False)]
+
+
+class _Threads(threading.local):
+    def __init__(self) -> None:
+        self.connections = ThreadConnections()
+
+
 class ConnectionStorage:
     """Takes the place of the ``asgiref.local.Local`` in ``django.db.connections``.
 
@@ -41,15 +72,34 @@ class ConnectionStorage:
     attributes, but whatever would wait raises ``SynchronousOnlyOperation``.
     """
 
-    def __init__(self) -> None:
-        object.__setattr__(self, "_threads", threading.local())
+    _threads: _Threads
 
-    def of_this_thread(self) -> dict[str, Any]:
+    def __init__(self) -> None:
+        object.__setattr__(self, "_threads", _Threads())
+
+    def of_this_thread(self) -> ThreadConnections:
         """Return the connection objects of the calling thread itself."""
-        return dict(self._threads.__dict__)
+        return self._threads.connections
+
+    @contextmanager
+    def leases_end(self) -> Iterator[None]:
+        """Give back at the end of a block what nothing in the thread needs then.
+
+        For a function of async code that runs in a thread: until the next one
+        comes, which may be never, nobody there needs a connection, unless it is
+        the thread of synchronous code that waits for the async code to end.
+        """
+        threads = self.of_this_thread()
+        of_waiting_code = threads.idle_leases()
+        try:
+            yield
+        finally:
+            for connection in threads.idle_leases():
+                if connection not in of_waiting_code:
+                    connection.give_back_if_idle()
 
     def __getattr__(self, alias: str) -> Any:
-        threads_own = self._threads.__dict__.get(alias)
+        threads_own = self._threads.connections.get(alias)
         scope = scopes.find(alias, threads_own)
         if scope is not None:
             return scope.connection
@@ -74,11 +124,11 @@ class ConnectionStorage:
             connection.pool_options  # noqa: B018 - a wrong key is an error now, not later
         call = getcurrent()
         if type(call) is not SyncCall:
-            setattr(self._threads, alias, connection)
+            self._threads.connections[alias] = connection
             return
         if not ours:
             if connection.vendor == "unknown":  # django.db.backends.dummy: it can't wait
-                setattr(self._threads, alias, connection)
+                self._threads.connections[alias] = connection
                 return
             raise EngineNotSupported(
                 f"DATABASES[{alias!r}] has the ENGINE "
@@ -96,7 +146,10 @@ class ConnectionStorage:
         if type(call) is SyncCall and alias in _held_by(call):
             del _held_by(call)[alias]
         else:
-            delattr(self._threads, alias)
+            try:
+                del self._threads.connections[alias]
+            except KeyError:
+                raise AttributeError(alias) from None
 
 
 def _held_by(call: SyncCall) -> CallConnections:

@@ -1,0 +1,276 @@
+"""Code outside loops: Django's own behaviour, and the pool where OPTIONS asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import (
+    DatabaseError,
+    close_old_connections,
+    connection,
+    connections,
+    transaction,
+)
+
+import django_loom
+from django_loom.db import registry
+from tests.db.support import abackend_pid, ask, backend_pid, in_use, second_alias
+from tests.loops import LoopRunner
+from tests.polling import aeventually, eventually
+from tests.testapp.models import Author
+
+pytestmark = pytest.mark.usefixtures("db_tables")
+
+
+def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Run in a new thread, which has ended when this returns."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function, *args).result()
+
+
+@pytest.fixture
+def plain() -> Iterator[str]:
+    """The alias of a database without OPTIONS["pool"]."""
+    with second_alias(OPTIONS={}, CONN_MAX_AGE=None) as alias:
+        yield alias
+        assert django_loom.pool(alias).statistics().uses == 0
+
+
+def server_knows(pid: int) -> bool:
+    return bool(ask("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", pid))
+
+
+def test_without_a_pool_each_thread_has_its_own_lasting_connection(plain: str) -> None:
+    def twice() -> list[int]:
+        return [backend_pid(plain), backend_pid(plain)]
+
+    mine, theirs = twice(), in_thread(twice)
+    assert len(set(mine)) == len(set(theirs)) == 1
+    assert set(mine) != set(theirs)
+    assert connections[plain] is connections[plain]
+
+
+def test_without_a_pool_closing_opens_another(plain: str) -> None:
+    pid = backend_pid(plain)
+    connections[plain].close()
+    assert backend_pid(plain) != pid
+
+
+def test_without_a_pool_conn_max_age_is_obeyed(plain: str) -> None:
+    pid = backend_pid(plain)
+    close_old_connections()
+    assert backend_pid(plain) == pid
+    connections[plain].close_at = time.monotonic() - 1
+    close_old_connections()
+    assert backend_pid(plain) != pid
+
+
+def test_without_a_pool_transactions_are_djangos(plain: str) -> None:
+    authors = Author.objects.using(plain)
+    calls: list[str] = []
+    with transaction.atomic(plain):
+        authors.create(name="kept")
+        transaction.on_commit(lambda: calls.append("committed"), using=plain)
+        with pytest.raises(ZeroDivisionError), transaction.atomic(plain):
+            authors.create(name=f"{1 / 0}")
+        assert calls == []
+    assert calls == ["committed"]
+    assert [author.name for author in authors.iterator()] == ["kept"]
+
+
+def test_a_connection_object_of_another_thread_is_refused() -> None:
+    mine = connections["default"]
+    with pytest.raises(DatabaseError, match="created in thread"):
+        in_thread(lambda: mine.cursor())
+
+
+def test_with_a_pool_a_thread_holds_its_lease_until_it_closes() -> None:
+    pid = backend_pid()
+    assert in_use() == 1
+    assert backend_pid() == pid
+    connection.close()
+    assert in_use() == 0
+    assert backend_pid() == pid
+
+
+def test_with_a_pool_the_end_of_a_request_gives_the_lease_back() -> None:
+    backend_pid()
+    close_old_connections()
+    assert in_use() == 0
+
+
+def test_with_a_pool_threads_and_loops_share_the_connections(loop_runner: LoopRunner) -> None:
+    def use() -> int:
+        try:
+            return backend_pid()
+        finally:
+            connection.close()
+
+    registry.close("default")
+    pids = {in_thread(use), loop_runner(abackend_pid), use()}
+    assert len(pids) == 1
+
+
+def test_a_thread_that_ends_gives_its_lease_back() -> None:
+    pid = in_thread(backend_pid)
+    assert in_use() == 0
+    assert backend_pid() == pid
+
+
+def test_a_thread_that_ends_in_a_transaction_leaves_no_lease() -> None:
+    def begin() -> int:
+        transaction.set_autocommit(False)
+        Author.objects.create(name="never committed")
+        return backend_pid()
+
+    pid = in_thread(begin)
+    assert in_use() == 0
+    eventually(lambda: not server_knows(pid))
+    assert Author.objects.count() == 0
+
+
+def test_without_a_pool_a_thread_that_ends_closes_its_connection(plain: str) -> None:
+    pid = in_thread(backend_pid, plain)
+    eventually(lambda: not server_knows(pid))
+
+
+@pytest.mark.parametrize("sensitive", [True, False], ids=["sensitive", "free"])
+def test_threads_of_async_code_hold_nothing_between_their_functions(
+    loop_runner: LoopRunner, sensitive: bool
+) -> None:
+    async def main() -> None:
+        await sync_to_async(backend_pid, thread_sensitive=sensitive)()
+        assert in_use() == 0
+
+    loop_runner(main)
+
+
+def test_threads_of_async_code_keep_what_a_transaction_needs(loop_runner: LoopRunner) -> None:
+    block = transaction.atomic()
+
+    def begin() -> int:
+        block.__enter__()
+        return backend_pid()
+
+    def end() -> int:
+        pid = backend_pid()
+        block.__exit__(None, None, None)
+        return pid
+
+    async def main() -> None:
+        pid = await sync_to_async(begin)()
+        assert in_use() == 1
+        assert await sync_to_async(end)() == pid
+        assert in_use() == 0
+
+    loop_runner(main)
+
+
+def test_a_thread_waits_for_a_lease_of_a_loop_and_the_other_way_round(
+    loop_runner: LoopRunner,
+) -> None:
+    with second_alias(OPTIONS={"pool": {"max_size": 1}}) as alias:
+        pool = django_loom.pool(alias)
+
+        def use() -> int:
+            try:
+                return backend_pid(alias)
+            finally:
+                connections[alias].close()
+
+        async def main() -> None:
+            async with django_loom.atomic(alias):
+                pid = await abackend_pid(alias)
+                thread = asyncio.get_running_loop().run_in_executor(None, use)
+                await aeventually(lambda: pool.statistics().pending_requests == 1)
+            assert await thread == pid
+
+        loop_runner(main)
+
+        def wait_and_use() -> None:
+            assert loop_runner(abackend_pid, alias) == pid
+
+        pid = backend_pid(alias)
+        thread = threading.Thread(target=wait_and_use)
+        thread.start()
+        eventually(lambda: pool.statistics().pending_requests == 1)
+        connections[alias].close()
+        thread.join()
+        assert pool.statistics().waits == 2
+
+
+def test_pools_survive_their_loop(loop_runner: LoopRunner) -> None:
+    """A connection is bound to no loop: the next one goes on with it."""
+    registry.close("default")
+    pids = {loop_runner(abackend_pid) for _ in range(3)}
+    assert len(pids) == 1
+    assert django_loom.pool("default").statistics().created == 1
+
+
+def test_two_loops_in_two_threads_share_a_pool_at_the_same_time() -> None:
+    with second_alias(OPTIONS={"pool": {"max_size": 1, "timeout": 30}}) as alias:
+        pool = django_loom.pool(alias)
+        pids: list[int] = []
+        errors: list[BaseException] = []
+
+        async def work() -> None:
+            for _ in range(10):
+                async with django_loom.atomic(alias):
+                    pids.append(await abackend_pid(alias))
+                    await asyncio.sleep(0)
+
+        def run_loop() -> None:
+            try:
+                asyncio.run(work())
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=run_loop) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert len(pids) == 20
+        assert len(set(pids)) == 1
+        assert (pool.statistics().used, pool.statistics().created) == (0, 1)
+
+
+@pytest.mark.parametrize("checks", [True, False])
+def test_health_checks_are_made_at_each_lease_if_asked_for(
+    loop_runner: LoopRunner, monkeypatch: pytest.MonkeyPatch, checks: bool
+) -> None:
+    made: list[str] = []
+
+    async def main() -> None:
+        for _ in range(3):
+            await abackend_pid(alias)
+
+    with second_alias(CONN_HEALTH_CHECKS=checks) as alias:
+        wrapper = type(connections[alias])
+        check = wrapper.is_usable
+        monkeypatch.setattr(wrapper, "is_usable", lambda it: made.append(it.alias) or check(it))
+        loop_runner(main)
+        # The first call opens the connection: a new one needs no check.
+        assert made == [alias] * (2 if checks else 0)
+
+
+def test_a_connection_that_fails_its_health_check_is_replaced(
+    loop_runner: LoopRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        pid = await abackend_pid(alias)
+        monkeypatch.setattr(type(connections[alias]), "is_usable", lambda it: False)
+        assert await abackend_pid(alias) != pid
+        assert django_loom.pool(alias).statistics().lost == 1
+        assert in_use(alias) == 0
+
+    with second_alias(CONN_HEALTH_CHECKS=True) as alias:
+        loop_runner(main)
