@@ -209,6 +209,21 @@ def test_closing_in_the_midst_of_another_call_does_not_disturb_it(
     loop_runner(main)
 
 
+def test_no_loop_is_visible_to_the_function_while_being_closed(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        def function() -> None:
+            try:
+                await_(asyncio.Event().wait())
+            finally:
+                with pytest.raises(RuntimeError, match="no running event loop"):
+                    asyncio.get_running_loop()
+
+        start(function).close()
+        assert asyncio.get_running_loop()
+
+    loop_runner(main)
+
+
 def test_the_function_keeps_its_own_context_while_being_closed(loop_runner: LoopRunner) -> None:
     async def main() -> None:
         seen: list[str] = []
@@ -249,6 +264,27 @@ def test_a_coroutine_closed_by_another_thread_ends_in_its_own(loop_runner: LoopR
         assert log == []  # still held
         await asyncio.sleep(0)
         assert log == [threading.current_thread(), "after_call"]
+
+    loop_runner(main)
+    assert calls_in_use() == []
+
+
+def test_a_function_may_return_while_being_closed_by_another_thread(
+    loop_runner: LoopRunner,
+) -> None:
+    async def main() -> None:
+        log: list[str] = []
+
+        def function() -> str:
+            try:
+                await_(asyncio.Event().wait())
+            except GeneratorExit:
+                log.append("caught")
+            return "returned"
+
+        in_thread(start(function).close)
+        await asyncio.sleep(0)
+        assert log == ["caught"]
 
     loop_runner(main)
     assert calls_in_use() == []
