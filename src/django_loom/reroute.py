@@ -16,7 +16,8 @@ from operator import attrgetter
 from typing import Any
 
 import asgiref.sync
-from asgiref.sync import AsyncToSync, SyncToAsync
+import django
+from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, iscoroutinefunction
 from django.apps import apps
 from django.db import connections
 
@@ -28,13 +29,15 @@ from .reroute_table import CALL_SITES, Bridge
 class Rebinding:
     """One foreign name: ``module``, the path of the attribute in it, and its value.
 
-    ``replacement`` gets the present value. ``app`` must be installed, if named.
+    ``replacement`` gets the present value. ``app`` must be installed, if named;
+    Django must be older than ``before``.
     """
 
     module: str
     attribute: str
     replacement: Callable[[Any], Any]
     app: str | None = None
+    before: tuple[int, int] | None = None
 
 
 def _sync_to_async(policy: Bridge) -> Callable[[Any], Any]:
@@ -89,6 +92,24 @@ def _in_thread(original: Any) -> Any:
     return replacement
 
 
+def _by_sync_twin(original: Any) -> Any:
+    """Take the bridge where an async function hashes a password on the loop itself.
+
+    Its synchronous twin does the same, and hashes in a thread.
+    """
+    *path, name = original.__qualname__.split(".")
+    twin_name = ".".join([*path, name.replace("a", "", 1)])
+    twin = attrgetter(twin_name)(import_module(original.__module__))
+
+    @wraps(original)
+    async def replacement(*args: Any, **kwargs: Any) -> Any:
+        # A callback that is async, as acheck_password() takes one, is awaited.
+        args = tuple(async_to_sync(a) if iscoroutinefunction(a) else a for a in args)
+        return await run_sync(twin, *args, **kwargs)
+
+    return replacement
+
+
 def _connection_storage(original: Any) -> Any:
     """Choose connections by task and call; keep those that this thread has."""
     from .db.storage import ConnectionStorage
@@ -122,6 +143,14 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("django.contrib.auth.hashers", "make_password", _in_thread),
     Rebinding("django.contrib.auth.base_user", "make_password", _in_thread, _AUTH),
     Rebinding("django.contrib.auth.models", "make_password", _in_thread, _AUTH),
+    Rebinding("django.contrib.auth.hashers", "acheck_password", _by_sync_twin, None, (6, 0)),
+    Rebinding(
+        "django.contrib.auth.backends", "ModelBackend.aauthenticate", _by_sync_twin, _AUTH, (6, 1)
+    ),
+    Rebinding(
+        "django.contrib.auth.base_user", "AbstractBaseUser.acheck_password", _by_sync_twin, _AUTH
+    ),
+    Rebinding("django.contrib.auth.models", "UserManager._acreate_user", _by_sync_twin, _AUTH),
     *(
         Rebinding(module, "sync_to_async", _sync_to_async(sites.policy), sites.app)
         for module, sites in CALL_SITES.items()
@@ -146,7 +175,7 @@ def install() -> None:
     """
     done = {row for row, *_ in _rebound}
     for row in REBINDINGS:
-        if row not in done and _can_import(row):
+        if row not in done and _applies(row):
             _rebind(row)
 
 
@@ -157,7 +186,9 @@ def uninstall() -> None:
         setattr(owner, name, original)
 
 
-def _can_import(row: Rebinding) -> bool:
+def _applies(row: Rebinding) -> bool:
+    if row.before is not None and django.VERSION[:2] >= row.before:
+        return False
     return row.app is None or (apps.apps_ready and apps.is_installed(row.app))
 
 

@@ -1,4 +1,4 @@
-"""Where Django itself calls ``sync_to_async()``, and which way each call goes.
+"""Where Django itself calls asgiref's bridges, and which way each call goes.
 
 A test compares the functions with the source of the Django that is installed, so
 a release that adds a call is noticed. Those of all supported versions are listed.
@@ -192,4 +192,15 @@ CALL_SITES: dict[str, CallSites] = {
     "django.utils.deprecation": CallSites(
         "MiddlewareMixin.__acall__",
     ),
+}
+
+# Where Django calls ``async_to_sync()``. Below ``run_sync()`` each of them, like the
+# user's own, awaits on the loop: ``AsyncToSync.__call__`` itself is rebound.
+ASYNC_TO_SYNC_SITES: dict[str, str] = {
+    "django.contrib.auth.decorators": "user_passes_test.decorator._view_wrapper",
+    "django.core.handlers.base": "BaseHandler._get_response BaseHandler.adapt_method_mode",
+    "django.dispatch.dispatcher": "Signal.send Signal.send_robust",
+    "django.http.response": "StreamingHttpResponse.__iter__",
+    "django.tasks.base": "Task.call",
+    "django.test.testcases": "SimpleTestCase._setup_and_call",
 }
