@@ -34,7 +34,7 @@ def start(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def in_thread(function: Callable[[], Any]) -> None:
-    thread = threading.Thread(target=function)
+    thread = threading.Thread(target=function, daemon=True)
     thread.start()
     thread.join()
 

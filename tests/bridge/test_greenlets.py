@@ -156,7 +156,7 @@ def test_greenlets_of_other_threads_end_with_their_calls(kind: str) -> None:
         loop.close()
 
     before = list(resting)
-    thread = threading.Thread(target=in_thread)
+    thread = threading.Thread(target=in_thread, daemon=True)
     thread.start()
     thread.join()
     assert results == [0, 2, 4, 6, 8]

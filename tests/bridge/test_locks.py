@@ -18,7 +18,7 @@ from .tools import calls_in_use, echo
 
 
 def in_thread(function: Callable[[], Any]) -> None:
-    thread = threading.Thread(target=function)
+    thread = threading.Thread(target=function, daemon=True)
     thread.start()
     thread.join()
 
@@ -69,8 +69,8 @@ def test_threads_and_calls_of_several_loops_exclude_each_other(loop_runner: Loop
         for _ in range(100):
             counter.count(lambda: time.sleep(0))
 
-    threads = [threading.Thread(target=in_plain_thread) for _ in range(2)]
-    threads.append(threading.Thread(target=lambda: asyncio.run(main())))
+    threads = [threading.Thread(target=in_plain_thread, daemon=True) for _ in range(2)]
+    threads.append(threading.Thread(target=lambda: asyncio.run(main()), daemon=True))
     for thread in threads:
         thread.start()
     loop_runner(main)
@@ -256,7 +256,7 @@ def test_who_waits_on_a_closed_loop_is_passed_over(kind: str) -> None:
     lost, task = waiting_task(closed, waiting), waiting_task(open_, waiting)
     closed.close()
     waiting.lock.release()
-    assert open_.run_until_complete(task) is True
+    assert open_.run_until_complete(asyncio.wait_for(task, 30)) is True
     waiting.lock.release()
     assert not waiting.lock.locked()
     lost.get_coro().close()  # type: ignore[union-attr]

@@ -62,7 +62,7 @@ def test_in_a_thread_started_inside_a_call(loop_runner: LoopRunner, wait: Wait) 
         refused.append(is_refused(wait, r"called outside run_sync\(\)"))
 
     def function() -> None:
-        thread = threading.Thread(target=in_thread)
+        thread = threading.Thread(target=in_thread, daemon=True)
         thread.start()
         thread.join()
 

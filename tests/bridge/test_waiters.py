@@ -21,7 +21,7 @@ class WatchedWaiter(Waiter):
 
 
 def in_thread(function: Callable[[], Any]) -> None:
-    thread = threading.Thread(target=function)
+    thread = threading.Thread(target=function, daemon=True)
     thread.start()
     thread.join()
 
@@ -83,7 +83,7 @@ def test_a_call_is_woken_by_another_thread(kind: str) -> None:
     loop = new_loop(kind)
     task, waiter = waiting_call(loop)
     in_thread(waiter.wake)
-    assert loop.run_until_complete(task) == "woken"
+    assert loop.run_until_complete(asyncio.wait_for(task, 30)) == "woken"
     loop.close()
 
 
@@ -96,7 +96,7 @@ def test_a_call_is_woken_by_a_loop_in_another_thread(kind: str) -> None:
         await run_sync(waiter.wake)
 
     in_thread(lambda: asyncio.run(wake()))
-    assert loop.run_until_complete(task) == "woken"
+    assert loop.run_until_complete(asyncio.wait_for(task, 30)) == "woken"
     loop.close()
 
 
