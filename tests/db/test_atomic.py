@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gc
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connection, transaction
 
@@ -25,6 +27,7 @@ from tests.db.support import (
     let_others_run,
 )
 from tests.loops import LoopRunner
+from tests.polling import aeventually
 from tests.testapp.models import Author, Book
 
 pytestmark = pytest.mark.usefixtures("db_tables")
@@ -388,3 +391,64 @@ def test_a_thread_with_a_context_of_its_own_is_not_in_the_transaction(
                 assert pid != await abackend_pid()
 
     loop_runner(main)
+
+
+def test_a_block_may_be_left_in_another_task(loop_runner: LoopRunner) -> None:
+    """As the fixtures of some test tools do, and generators that the loop closes."""
+
+    async def main() -> None:
+        block = django_loom.atomic()
+        await asyncio.create_task(block.__aenter__())
+        assert in_use() == 1
+        await Author.objects.acreate(name="outside")
+        await asyncio.create_task(block.__aexit__(None, None, None))
+        assert in_use() == 0
+        assert await Author.objects.acount() == 1
+
+    loop_runner(main)
+
+
+def test_a_generator_left_inside_a_block_rolls_it_back(loop_runner: LoopRunner) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        async with django_loom.atomic():
+            await Author.objects.acreate(name="undone")
+            yield 1
+            yield 2
+
+    async def first() -> int:
+        return await anext(numbers())
+
+    async def main() -> None:
+        assert await asyncio.create_task(first()) == 1
+        gc.collect()
+        await aeventually(lambda: in_use() == 0)
+        assert await Author.objects.acount() == 0
+
+    loop_runner(main)
+
+
+def test_a_transaction_of_a_thread_covers_the_async_code_that_it_calls(
+    loop_runner: LoopRunner,
+) -> None:
+    """A sync view with ATOMIC_REQUESTS, say, that calls an async function on the server's loop."""
+
+    async def both() -> set[int]:
+        return set(await asyncio.gather(abackend_pid(), run_sync(backend_pid)))
+
+    def in_thread() -> None:
+        with transaction.atomic():
+            pid = backend_pid()
+            assert async_to_sync(both)() == {pid}
+            async_to_sync(Author.objects.acreate)(name="undone")
+            raise Undo
+
+    async def main() -> None:
+        with pytest.raises(Undo):
+            await sync_to_async(in_thread)()
+        assert await Author.objects.acount() == 0
+        assert in_use() == 0
+
+    with warnings.catch_warnings():
+        # asgiref warns of a function whose being async it cannot see.
+        warnings.filterwarnings("ignore", "async_to_sync was passed a non-async-marked callable")
+        loop_runner(main)

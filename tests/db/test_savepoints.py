@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 import django_loom
 from django_loom import await_, run_sync
@@ -16,6 +16,7 @@ from tests.db.support import (
     ATOMICS,
     Around,
     abackend_pid,
+    in_use,
     let_others_run,
     second_alias,
 )
@@ -351,3 +352,43 @@ def test_blocks_of_three_tasks_in_three_transactions_do_not_meet(loop_runner: Lo
         assert await names() == {"a outer", "b outer", "c outer"}
 
     loop_runner(main)
+
+
+def test_a_block_whose_task_does_not_end_its_own_is_not_committed(
+    loop_runner: LoopRunner,
+) -> None:
+    """Leaving the outer block waits for the inner one of the task, in vain; nothing may stay."""
+    authors = Author.objects.using("default_again")
+
+    async def main() -> None:
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def task_of_the_block() -> None:
+            async with django_loom.atomic(alias):
+                await authors.acreate(name="inner")
+                inside.set()
+                await go_on.wait()
+                await authors.acreate(name="too late")
+
+        async def outer() -> None:
+            nonlocal task
+            async with django_loom.atomic(alias):
+                await authors.acreate(name="outer")
+                task = asyncio.create_task(task_of_the_block())
+                await inside.wait()
+
+        task: asyncio.Task[None]
+        with pytest.raises(TransactionBusy):
+            await outer()
+        assert await authors.acount() == 0
+        go_on.set()
+        with pytest.raises(DatabaseError):
+            await task
+        assert await authors.acount() == 0
+        assert in_use(alias) == 0
+        async with django_loom.atomic(alias):
+            await authors.acreate(name="next")
+        assert await authors.acount() == 1
+
+    with second_alias(OPTIONS={"pool": {"timeout": 0.1}}) as alias:
+        loop_runner(main)

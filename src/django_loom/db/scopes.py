@@ -67,6 +67,25 @@ def find(alias: str, threads_own: LoomDatabaseMixin | None) -> Scope | None:
     return scope
 
 
+@contextmanager
+def inside(scope: Scope | None) -> Iterator[None]:
+    """Run a block in a scope that the calling context may not know.
+
+    ``async with`` may be left in another task than it was entered in: by a test
+    tool's fixture, or by the loop that closes a generator.
+    """
+    before = _scopes.get()
+    known = None if scope is None else find(scope.connection.alias, None)
+    if scope is None or (known is not None and known.is_within(scope)):
+        yield
+        return
+    _set(scope.connection.alias, scope)
+    try:
+        yield
+    finally:
+        _scopes.set(before)
+
+
 def _first_active(scope: Scope | None) -> Scope | None:
     while scope is not None and not scope.active:
         scope = scope.parent

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, overload
 
 from asgiref.sync import iscoroutinefunction
+from django.db import DEFAULT_DB_ALIAS
 from django.db.transaction import Atomic, get_connection
 
 from django_loom.bridge import run_sync
@@ -75,15 +76,14 @@ class AsyncAtomic(AsyncContextDecorator):
 
     def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:
         self._arguments = using, savepoint, durable
-        self._blocks: list[Atomic] = []
+        self._blocks: list[tuple[Atomic, scopes.Scope | None]] = []
 
     def _recreate_cm(self) -> AsyncAtomic:
         return AsyncAtomic(*self._arguments)
 
     async def __aenter__(self) -> None:
         block = Atomic(*self._arguments)
-        await run_sync(block.__enter__)
-        self._blocks.append(block)
+        self._blocks.append((block, await run_sync(_enter_and_find, block)))
 
     async def __aexit__(
         self,
@@ -91,8 +91,17 @@ class AsyncAtomic(AsyncContextDecorator):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        block = self._blocks.pop()
-        await run_sync(block.__exit__, exc_type, exc, traceback)
+        await run_sync(_exit_inside, *self._blocks.pop(), exc_type, exc, traceback)
+
+
+def _enter_and_find(block: Atomic) -> scopes.Scope | None:
+    block.__enter__()
+    return scopes.find(block.using or DEFAULT_DB_ALIAS, None)
+
+
+def _exit_inside(block: Atomic, scope: scopes.Scope | None, *exc: Any) -> None:
+    with scopes.inside(scope):
+        block.__exit__(*exc)
 
 
 @overload
