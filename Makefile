@@ -29,6 +29,10 @@ $(VENV)/bench.stamp: $(VENV)/dev.stamp
 	@$(PYTHON) -m uv sync --quiet --locked --inexact --group bench
 	@touch $@
 
+$(VENV)/django-suite.stamp: $(VENV)/dev.stamp
+	@$(PYTHON) -m uv sync --quiet --locked --inexact --group django-suite
+	@touch $@
+
 .PHONY: help
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -55,7 +59,7 @@ demo: setup ## Show the ORM running on one event loop
 	@$(PYTHON) -m demo
 
 .PHONY: django-suite
-django-suite: setup ## Run Django's own tests on our engines (APPS="queries transactions" for some)
+django-suite: $(VENV)/django-suite.stamp ## Run Django's own tests on our engines (APPS="queries transactions" for some)
 	@$(PYTHON) tests/django_suite/run.py $(APPS) $(ARGS)
 
 .PHONY: fuzz
