@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # them on. As many as calls ever ran at once, up to this.
 _MAX_PARKED = 1000
 
-_lock = threading.Lock()
+# Reentrant, for the garbage collector may end a call while it is held.
+_lock = threading.RLock()
 _pools: dict[str, tuple[str, ConnectionPool]] = {}
 _parked: defaultdict[str, deque[LoomDatabaseMixin]] = defaultdict(lambda: deque(maxlen=_MAX_PARKED))
 _inherited_from_parent: list[Any] = []
@@ -106,7 +107,7 @@ def _forget_in_child() -> None:
     closes nothing, and opens connections of its own.
     """
     global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    _lock = threading.RLock()  # another thread of the parent may have held it
     _inherited_from_parent.append((dict(_pools), dict(_parked)))
     _pools.clear()
     _parked.clear()

@@ -55,19 +55,12 @@ def exit(
         connection.close()
         _django_exit(block, type(error), error, error.__traceback__)
         scopes.forget_innermost(connection)
-        _own_after_exit(connection)
+        connection.give_back_if_unowned()
         raise
     try:
         _django_exit(block, exc_type, exc, traceback)
     finally:
         scopes.end_close(last)
-        _own_after_exit(connection)
-
-
-def _own_after_exit(connection: LoomDatabaseMixin) -> None:
-    """Let go of a connection whose transaction outlived the call that began it."""
-    if connection.owner is None or connection.owner.dead:
-        connection.owner = None
         connection.give_back_if_unowned()
 
 
