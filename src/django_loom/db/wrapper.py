@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from asyncio import _get_running_loop
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ClassVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
@@ -30,6 +31,15 @@ def refuse_in_coroutine(what: str) -> None:
         "await django_loom.run_sync(function, ...). For a transaction write "
         "async with django_loom.atomic()."
     )
+
+
+def _awaited(func: Callable[[], Any]) -> Callable[[], Any]:
+    # A function, for Django's message about one that fails names it.
+    @wraps(func)
+    def callback() -> Any:
+        return async_to_sync(func)()
+
+    return callback
 
 
 class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
@@ -132,9 +142,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
                 )
             func()
             return
-        if iscoroutinefunction(func):
-            func = async_to_sync(func)
-        super().on_commit(func, robust)
+        super().on_commit(_awaited(func) if iscoroutinefunction(func) else func, robust)
 
     def run_and_clear_commit_hooks(self) -> None:
         """Run the callbacks, which are outside the transaction already."""
