@@ -163,6 +163,7 @@ class PinnedCursor:
         except BaseException as error:
             if not isinstance(error, Exception):
                 db.interrupted()
+                db.left_cursors.append(self._cursor)  # it may still be open in the server
             raise
         finally:
             db.give_back_if_unowned()

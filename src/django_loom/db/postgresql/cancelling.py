@@ -1,50 +1,69 @@
-"""Cancel a query in the server, for a caller that is gone."""
+"""End a query in the server, for a caller that is gone."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable
 from contextlib import suppress
 
 from psycopg import capabilities, errors, generators, pq
-from psycopg.waiting import wait_conn_async
+from psycopg.waiting import wait_async, wait_conn_async
 
-_requests: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
+# Seconds after which a query that still runs is cancelled again, at first.
+PATIENCE = 0.05
 
 
-async def cancel(pgconn: pq.abc.PGconn, timeout: float) -> None:
-    """Return when the server has been told, or cannot be.
+async def end_query(pgconn: pq.abc.PGconn, timeout: float) -> None:
+    """Cancel the query that runs, and read what still comes of it.
 
-    The request is a task of its own: a second cancellation of the caller, or the end
-    of the connection, must not stop the first one on its way. (AnyIO's cancel scopes
-    cancel again in each turn of the loop.)
-
-    Could it hit the connection's next query? No: the server signals its backend
-    before it closes the cancelling connection, for which this waits, and a backend
-    drops signals that come between queries.
+    The connection is closed if that takes too long, or leaves it in use, as in the
+    midst of a copy or of a pipeline.
     """
-    request = asyncio.ensure_future(_send(_request(pgconn, timeout)))
-    _requests.add(request)
-    request.add_done_callback(_requests.discard)
-    await asyncio.shield(request)
+    try:
+        async with asyncio.timeout(timeout):
+            await _cancel_until_it_ends(pgconn)
+    except (TimeoutError, OSError, errors.Error):
+        pass
+    finally:
+        if pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+            pgconn.finish()
 
 
-def _request(pgconn: pq.abc.PGconn, timeout: float) -> Awaitable[None]:
-    if not capabilities.has_cancel_safe():
-        return asyncio.to_thread(pgconn.get_cancel().cancel)
-    request = pgconn.cancel_conn()
-    request.start()  # now, as pgconn may be closed in the next moment
-    return wait_conn_async(generators.cancel(request), 0.1, timeout)
+async def _cancel_until_it_ends(pgconn: pq.abc.PGconn) -> None:
+    """Cancel, and cancel again: a server drops what comes before it has begun a query.
+
+    Could a request hit the connection's next query? No: the server signals its
+    backend before it closes the cancelling connection, for which this waits, and a
+    backend drops signals that come between queries.
+    """
+    patience = PATIENCE
+    while True:
+        await _cancel(pgconn)
+        if pgconn.pipeline_status:
+            return  # it would answer at the pipeline's end only
+        try:
+            async with asyncio.timeout(patience):
+                # Not the generator that was interrupted: it may have more to send, as
+                # the query after a BEGIN.
+                await wait_async(generators.execute(pgconn), pgconn.socket, 0.1)
+            return
+        except TimeoutError:
+            patience *= 2
 
 
-async def _send(request: Awaitable[None]) -> None:
-    with suppress(errors.Error):  # whoever waits for the query's end finds out
-        await request
+async def _cancel(pgconn: pq.abc.PGconn) -> None:
+    if capabilities.has_cancel_safe():
+        request = pgconn.cancel_conn()
+        request.start()
+        await wait_conn_async(generators.cancel(request), 0.1)
+    else:
+        await asyncio.to_thread(pgconn.get_cancel().cancel)
 
 
 def cancel_in_thread(pgconn: pq.abc.PGconn) -> None:
-    """Tell the server from where nothing can be awaited."""
+    """Cancel from where nothing can be awaited."""
+    if pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        return
     request = pgconn.get_cancel()
 
     def send() -> None:
@@ -53,3 +72,10 @@ def cancel_in_thread(pgconn: pq.abc.PGconn) -> None:
 
     with suppress(RuntimeError):  # the interpreter is ending
         threading.Thread(target=send, name="django_loom cancel", daemon=True).start()
+
+
+def closed_pgconn() -> pq.abc.PGconn:
+    """Return what a connection has that is closed."""
+    pgconn = pq.PGconn.connect_start(b"nowhere")  # no connection string: it fails at once
+    pgconn.finish()
+    return pgconn

@@ -7,17 +7,19 @@ of the connection wait on the loop, and leaves the rest of psycopg whole.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any, Self
 
 import psycopg
-from psycopg import errors, generators
+from psycopg import errors
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.waiting import wait_async
 
-from django_loom.bridge import Lock, SyncCall, current_call, running_loop, suspend
+from django_loom.bridge import Lock, current_call, running_loop, suspend
+from django_loom.exceptions import BridgeError
 
-from .cancelling import cancel, cancel_in_thread
+from .cancelling import cancel_in_thread, closed_pgconn, end_query
 from .waiting import GeneratorWait, is_readable
 
 # Seconds that a cancelled query gets, to be cancelled in the server as well and to
@@ -41,6 +43,7 @@ class LoomConnection(psycopg.Connection[Any]):
         # ever when a second greenlet wants it; this one waits on the loop.
         self.lock = Lock()  # type: ignore[assignment]
         self._waiting: GeneratorWait | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -68,65 +71,62 @@ class LoomConnection(psycopg.Connection[Any]):
         try:
             if timeout is not None:
                 return suspend(wait_async(gen, self.pgconn.socket, interval, timeout))
-            return self._consume(call, gen)
+            self._waiting = GeneratorWait(call.loop, gen, self.pgconn)
+            try:
+                return self._waiting.run()
+            finally:
+                self._waiting = None
         except errors.Error:
             raise
         except BaseException:
-            self._abandon(call, gen)
+            self._abandon(gen)
             raise
 
-    def _consume(self, call: SyncCall, gen: Any) -> Any:
-        self._waiting = GeneratorWait(call.loop, gen, self.pgconn)
-        try:
-            return self._waiting.run()
-        finally:
-            self._waiting = None
-
-    def _abandon(self, call: SyncCall, gen: Any) -> None:
+    def _abandon(self, gen: Any) -> None:
         """Leave no query running in the server for a caller that is gone."""
         if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
             return
         try:
-            if call.closing:  # nothing can be awaited any more
-                cancel_in_thread(self.pgconn)
-            else:
-                suspend(cancel(self.pgconn, CANCEL_TIMEOUT))
-                if self._pipeline is None:
-                    self._drain(call, gen)
-        except errors.Error:
-            pass
+            suspend(self._end_query())
+        except BridgeError:  # nothing can be awaited any more
+            self._leave_query()
+        except BaseException:
+            self._leave_query()
+            raise
         finally:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()
-            with suppress(Exception):  # a pipeline's generator goes on where it is closed
+            with suppress(Exception):  # a pipeline's goes on where it is closed
                 gen.close()
 
-    def _drain(self, call: SyncCall, gen: Any) -> None:
-        """Read what the server still answers.
+    async def _end_query(self) -> None:
+        # A task of its own: a second cancellation of the caller must not stop the
+        # first one on its way. AnyIO's cancel scopes cancel in each turn of the loop.
+        self._ending = asyncio.ensure_future(end_query(self.pgconn, CANCEL_TIMEOUT))
+        await asyncio.shield(self._ending)
+        self._ending = None
 
-        Not by going on with ``gen``, which may have more to send: after the BEGIN that
-        was interrupted, the query.
-        """
-        gen.close()
-        timer = call.loop.call_later(CANCEL_TIMEOUT, self._give_up)
-        try:
-            self._consume(call, generators.execute(self.pgconn))
-        finally:
-            timer.cancel()
-
-    def _give_up(self) -> None:
-        if self._waiting is not None:
-            self._waiting.fail()
+    def _leave_query(self) -> None:
+        """Be closed now; the server is told to end the query without us."""
+        ending, self._ending = self._ending, None
+        if self._pipeline is not None or ending is None:
+            # A pipeline's end needs the protocol connection, and would wait for it.
+            cancel_in_thread(self.pgconn)
+        else:
+            left, self.pgconn = self.pgconn, closed_pgconn()
+            ending.add_done_callback(lambda _: left.finish())
+        self.pgconn.finish()
 
     def close(self) -> None:
         """Close the connection; who waits for a query on it gets ``OperationalError``."""
-        if (waiting := self._waiting) is not None:
-            if running_loop() is not waiting.loop:
-                with suppress(RuntimeError):  # that loop has ended, and the wait with it
-                    waiting.loop.call_soon_threadsafe(self.close)
-                    return
+        busy = self._waiting or self._ending
+        if busy is not None and running_loop() is not busy.get_loop():
+            with suppress(RuntimeError):  # that loop has ended, and the wait with it
+                busy.get_loop().call_soon_threadsafe(self.close)
+                return
+        if self._ending is not None:
+            self._leave_query()
+        if self._waiting is not None:
             # Before the socket goes: its number may serve another connection soon.
-            waiting.fail()
+            self._waiting.fail()
         super().close()
 
     @property

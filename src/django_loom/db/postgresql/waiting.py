@@ -40,7 +40,7 @@ class GeneratorWait:
     part of it arrives.
     """
 
-    __slots__ = ("_fileno", "_future", "_gen", "_pgconn", "_state", "loop")
+    __slots__ = ("_fileno", "_future", "_gen", "_loop", "_pgconn", "_state")
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class GeneratorWait:
         gen: Generator[int, int, Any],
         pgconn: pq.abc.PGconn,
     ) -> None:
-        self.loop = loop
+        self._loop = loop
         self._gen = gen
         self._pgconn = pgconn
         self._state = 0
@@ -63,7 +63,7 @@ class GeneratorWait:
         except StopIteration as done:
             _yield_if_busy()
             return done.value
-        self._future = self.loop.create_future()
+        self._future = self._loop.create_future()
         try:
             self._fileno = self._pgconn.socket
         except errors.OperationalError:
@@ -74,6 +74,10 @@ class GeneratorWait:
         finally:
             self._watch(0)
             _note_yield()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that the caller waits on."""
+        return self._loop
 
     def fail(self) -> None:
         """End the wait with an error: the connection is being closed."""
@@ -86,14 +90,14 @@ class GeneratorWait:
         changed = state ^ self._state
         if changed & WAIT_R:
             if state & WAIT_R:
-                self.loop.add_reader(self._fileno, self._ready, READY_R)
+                self._loop.add_reader(self._fileno, self._ready, READY_R)
             else:
-                self.loop.remove_reader(self._fileno)
+                self._loop.remove_reader(self._fileno)
         if changed & WAIT_W:
             if state & WAIT_W:
-                self.loop.add_writer(self._fileno, self._ready, READY_W)
+                self._loop.add_writer(self._fileno, self._ready, READY_W)
             else:
-                self.loop.remove_writer(self._fileno)
+                self._loop.remove_writer(self._fileno)
         self._state = state
 
     def _ready(self, ready: int) -> None:
