@@ -362,3 +362,41 @@ def test_settings_of_a_session_are_the_callers_own_risk_but_atomic_limits_them(
         assert await run_sync(lambda: (backend_pid(), ask("SHOW work_mem"))) != (pid, "777kB")
 
     loop_runner(main)
+
+
+def test_the_connection_object_of_a_transaction_is_refused_outside_it(
+    loop_runner: LoopRunner,
+) -> None:
+    """Otherwise code that kept it would take part in somebody else's transaction."""
+
+    async def main() -> None:
+        begun, used = asyncio.Event(), asyncio.Event()
+        kept: list[Any] = []
+
+        async def in_transaction() -> None:
+            async with django_loom.atomic():
+                await Author.objects.acreate(name="Ann")
+                kept.append(await run_sync(lambda: connections["default"]))
+                begun.set()
+                await used.wait()
+
+        def use() -> None:
+            with kept[0].cursor() as cursor:
+                cursor.execute(PID)
+
+        @transaction.atomic
+        def use_in_own_transaction() -> None:
+            use()
+
+        task = asyncio.create_task(in_transaction())
+        await begun.wait()
+        for function in (use, use_in_own_transaction):
+            with pytest.raises(DatabaseError, match="was not taken in this"):
+                await run_sync(function)
+        with pytest.raises(DatabaseError, match="was not taken in this"):
+            await asyncio.to_thread(use)
+        used.set()
+        await task
+        assert in_use() == 0
+
+    loop_runner(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -392,3 +393,34 @@ def test_a_block_whose_task_does_not_end_its_own_is_not_committed(
 
     with second_alias(OPTIONS={"pool": {"timeout": 0.1}}) as alias:
         loop_runner(main)
+
+
+def test_a_block_of_a_thread_does_not_swallow_what_a_task_beside_it_writes(
+    loop_runner: LoopRunner,
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        block_is_open, tried = asyncio.Event(), threading.Event()
+
+        @transaction.atomic
+        def in_thread() -> None:
+            create("undone")
+            loop.call_soon_threadsafe(block_is_open.set)
+            tried.wait()
+            for _ in range(5):  # were the task let in, it would have its turn now
+                Author.objects.count()
+            raise Undo
+
+        async def beside_it() -> None:
+            await block_is_open.wait()
+            loop.call_soon(tried.set)
+            await Author.objects.acreate(name="sibling")
+
+        async with django_loom.atomic():
+            results = await asyncio.gather(
+                asyncio.to_thread(in_thread), beside_it(), return_exceptions=True
+            )
+            assert [type(result) for result in results] == [Undo, type(None)]
+        assert await names() == {"sibling"}
+
+    loop_runner(main)

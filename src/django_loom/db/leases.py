@@ -258,7 +258,7 @@ class LeasingMixin(_Base):
         call = current_call()
         if call is not None and self.owner is call:
             return
-        if self.scopes or self.pinned_cursors or self.allow_thread_sharing:
+        if self.allow_thread_sharing or (self.scopes and scopes.is_member(self)):
             return
         if self.shared or (self.managed and call is not None):
             raise DatabaseError(

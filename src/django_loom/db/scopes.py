@@ -18,6 +18,7 @@ from asyncio import _get_running_loop
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from django_loom.bridge import Lock, current_call
@@ -32,14 +33,15 @@ _scopes: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", defa
 class Scope:
     """An ``atomic`` block that is open; ``parent`` is the block around it."""
 
-    __slots__ = ("active", "connection", "mutex", "on_loop", "parent")
+    __slots__ = ("active", "connection", "mutex", "parent", "thread")
 
     def __init__(self, connection: LoomDatabaseMixin, parent: Scope | None) -> None:
         self.connection = connection
         self.parent = parent
         self.mutex = Lock()
         self.active = True
-        self.on_loop = current_call() is not None
+        # The thread whose plain code opened it, or None for code on a loop.
+        self.thread = get_ident() if current_call() is None else None
 
     def is_within(self, other: Scope) -> bool:
         """Tell if this scope is the other one or inside it."""
@@ -96,7 +98,14 @@ def _opened_by_thread(connection: LoomDatabaseMixin) -> Scope | None:
     """Return the innermost scope that the thread itself opened, below any loop."""
     if current_call() is None and _get_running_loop() is None:
         return None  # plain synchronous code uses its own connection anyway
-    return next((s for s in reversed(connection.scopes) if not s.on_loop), None)
+    this_thread = get_ident()
+    return next((s for s in reversed(connection.scopes) if s.thread == this_thread), None)
+
+
+def is_member(connection: LoomDatabaseMixin) -> bool:
+    """Tell if the calling code is in a block that is open on the connection."""
+    scope = find(connection.alias, None if connection.shared else connection)
+    return scope is not None and scope.connection is connection
 
 
 def _innermost(connection: LoomDatabaseMixin) -> Scope | None:

@@ -116,7 +116,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
 
     def validate_thread_sharing(self) -> None:
         """Allow, beside what Django allows, whoever is in the open transaction."""
-        if self.scopes and scopes.find(self.alias, None) is not None:
+        if self.scopes and scopes.is_member(self):
             return
         super().validate_thread_sharing()
 
