@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +140,18 @@ def test_a_thread_that_ends_in_a_transaction_leaves_no_lease() -> None:
 def test_without_a_pool_a_thread_that_ends_closes_its_connection(plain: str) -> None:
     pid = in_thread(backend_pid, plain)
     eventually(lambda: not server_knows(pid))
+
+
+def test_a_connection_that_was_lent_to_a_thread_outlives_it(plain: str) -> None:
+    lent = connections[plain]
+    pid = backend_pid(plain)
+
+    def borrow() -> None:
+        connections[plain] = lent
+
+    in_thread(borrow)
+    gc.collect()
+    assert backend_pid(plain) == pid
 
 
 @pytest.mark.parametrize("sensitive", [True, False], ids=["sensitive", "free"])

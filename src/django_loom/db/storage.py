@@ -44,12 +44,15 @@ class ThreadConnections(dict[str, Any]):
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        self._thread_ident = threading.get_ident()
 
     def __del__(self) -> None:
         if os.getpid() != self._pid:
             return  # a thread of the parent, gone with the fork: its sockets are the parent's
         for connection in self.values():
-            if isinstance(connection, LoomDatabaseMixin):
+            # Not one that another thread has lent to this one, as Django's tests do.
+            own = getattr(connection, "_thread_ident", None) == self._thread_ident
+            if own and isinstance(connection, LoomDatabaseMixin):
                 with suppress(Exception):  # at interpreter exit anything may be missing
                     connection.thread_has_ended()
 
