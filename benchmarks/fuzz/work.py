@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -153,10 +154,8 @@ class Worker:
         self.ledger.rolled_back.add(undone)
         async with django_loom.atomic():
             await self.row(number).asave()
-            try:
+            with suppress(Undo):
                 await django_loom.run_sync(self._undone, undone)
-            except Undo:
-                pass
             async with django_loom.atomic():
                 await django_loom.run_sync(self._block, number)
         self.ledger.committed.add(number)
