@@ -58,9 +58,13 @@ class LeasedCursorMixin:
         except Exception:
             raise
         except BaseException:
-            if self._generation == db.generation and self._slot is db.slot:
-                db.interrupted()
+            self._interrupted()
             raise
+
+    def _interrupted(self) -> None:
+        # Its wrapper may serve somebody else by now, if another task ended the block.
+        if self._generation == self.db.generation and self._slot is self.db.slot:
+            self.db.interrupted()
 
     def _follow(self) -> None:
         if self._slot is not self.db.slot or self._generation != self.db.generation:
@@ -83,6 +87,38 @@ class LeasedCursor(LeasedCursorMixin, CursorWrapper):
 
 
 class LeasedDebugCursor(LeasedCursorMixin, CursorDebugWrapper):
+    """Django's cursor wrapper that logs queries, following its lease."""
+
+
+class FetchingCursorMixin(LeasedCursorMixin):
+    """For drivers whose fetches wait as well, and may leave a transaction half done.
+
+    SQLite rolls a whole transaction back by itself if one of its statements is
+    interrupted while its rows are fetched, as those of INSERT ... RETURNING.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)  # type: ignore[misc]
+        return self._noting(value) if name in CursorWrapper.WRAP_ERROR_ATTRS else value
+
+    def _noting(self, fetch: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return fetch(*args, **kwargs)
+            except Exception:
+                raise
+            except BaseException:
+                self._interrupted()
+                raise
+
+        return call
+
+
+class FetchingCursor(FetchingCursorMixin, CursorWrapper):
+    """Django's cursor wrapper, following its lease."""
+
+
+class FetchingDebugCursor(FetchingCursorMixin, CursorDebugWrapper):
     """Django's cursor wrapper that logs queries, following its lease."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -21,11 +21,17 @@ class DriverThread:
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._last: Future[Any] | None = None
         self.interrupt: Callable[[], None] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call still runs, its caller having been cancelled twice."""
+        return self._last is not None and not self._last.done()
 
     def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a function in the thread and wait: on the loop if the caller is on one."""
-        future = self._executor.submit(fn, *args, **kwargs)
+        self._last = future = self._executor.submit(fn, *args, **kwargs)
         call = current_call()
         if call is None:
             return future.result()
@@ -34,13 +40,12 @@ class DriverThread:
             # Shielded, as a cancelled future would hide when the call has ended.
             return suspend(asyncio.shield(waiting))
         except BaseException:
-            if not waiting.done():
+            waiting.add_done_callback(_mark_as_seen)
+            if not future.done():
                 if self.interrupt is not None:
                     self.interrupt()
                 if not call.closing:
                     suspend(asyncio.wait([waiting]))
-            if waiting.done() and not waiting.cancelled():
-                waiting.exception()  # seen, so that no "never retrieved" follows
             raise
 
     def post(self, fn: Callable[..., Any], *args: Any) -> None:
@@ -50,6 +55,11 @@ class DriverThread:
     def end(self) -> None:
         """Let the thread end when it has run what it was given."""
         self._executor.shutdown(wait=False)
+
+
+def _mark_as_seen(waiting: asyncio.Future[Any]) -> None:
+    if not waiting.cancelled():
+        waiting.exception()  # so that no "never retrieved" follows
 
 
 class _Proxy:
@@ -75,11 +85,20 @@ class _Proxy:
 
     def _in_thread(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            result = self._thread.run(method, *args, **kwargs)
+            try:
+                result = self._thread.run(method, *args, **kwargs)
+            except Exception:
+                raise
+            except BaseException:
+                self._interrupted()
+                raise
             # DB-API methods that return their own object, as sqlite3's execute().
             return self if result is self._target else result
 
         return call
+
+    def _interrupted(self) -> None:
+        """Do what has to be done when a call was cut short."""
 
 
 class ThreadedCursor(_Proxy):
@@ -96,6 +115,11 @@ class ThreadedCursor(_Proxy):
         with suppress(RuntimeError):  # the connection is closed already, and its thread ended
             self._thread.post(self._target.close)
 
+    def _interrupted(self) -> None:
+        # A statement that waits to be read on keeps its locks, and keeps SQLite
+        # interrupting all that follow.
+        self.close()
+
 
 class ThreadedConnection(_Proxy):
     """A connection whose every call runs in a thread of its own."""
@@ -104,17 +128,26 @@ class ThreadedConnection(_Proxy):
     def open(cls, connect: Callable[[], Any], name: str) -> ThreadedConnection:
         """Connect in a new thread, and stay there."""
         thread = DriverThread(name)
+        opened: list[Any] = []
         try:
-            target = thread.run(connect)
+            thread.run(lambda: opened.append(connect()))
         except BaseException:
+            # If the caller was cancelled, the thread may have connected all the same.
+            thread.post(lambda: [target.close() for target in opened])
             thread.end()
             raise
+        target = opened[0]
         thread.interrupt = getattr(target, "interrupt", None)
         return cls(target, thread)
 
     def cursor(self, *args: Any, **kwargs: Any) -> ThreadedCursor:
         """Make a cursor; arguments are the driver's."""
         return ThreadedCursor(self._thread.run(self._target.cursor, *args, **kwargs), self._thread)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call still runs for a caller that is gone."""
+        return self._thread.is_busy
 
     def post(self, method: str) -> None:
         """Have a method called after what runs now, without waiting for it."""

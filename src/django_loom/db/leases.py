@@ -100,6 +100,9 @@ class LeasingMixin(_Base):
             super().connect()
             return
         self.check_settings()
+        # What a transaction has left whose end was cut short: it would run now.
+        self.run_on_commit: list[Any] = []
+        self.run_commit_hooks_on_set_autocommit_on = False
         slot = registry.get(self).acquire()
         self.slot = slot
         self.used_on_loop = current_call() is not None

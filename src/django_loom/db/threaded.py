@@ -6,6 +6,7 @@ from typing import Any
 
 from django_loom.bridge import current_call
 
+from .cursors import FetchingCursor, FetchingDebugCursor
 from .driver_thread import ThreadedConnection
 from .wrapper import LoomDatabaseMixin
 
@@ -28,6 +29,8 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
     Outside a loop, without ``OPTIONS["pool"]``, the driver is called directly.
     """
 
+    cursor_class = FetchingCursor
+    debug_cursor_class = FetchingDebugCursor
     closing_a_cursor_waits = False  # its thread does it when it comes to it
     connection: Any
 
@@ -44,3 +47,17 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
             return connect(conn_params)
         name = f"django_loom {self.alias}"
         return ThreadedConnection.open(lambda: connect(conn_params), name)
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Make a cursor, in the thread."""
+        try:
+            return super().create_cursor(name)
+        except Exception:
+            raise
+        except BaseException:
+            self.interrupted()
+            raise
+
+    def connection_is_idle(self) -> bool:
+        """Tell if no transaction is open, and no call of a cancelled caller runs on."""
+        return super().connection_is_idle() and not getattr(self.connection, "is_busy", False)

@@ -26,7 +26,7 @@ class DatabaseWrapper(ThreadedDatabaseMixin, base.DatabaseWrapper):
 
     def connection_is_idle(self) -> bool:
         """Tell if the connection has no transaction open."""
-        return not self.connection.in_transaction
+        return super().connection_is_idle() and not self.connection.in_transaction
 
     def reset_connection(self) -> bool:
         """Roll back what a cancelled call left; its thread does so before all else."""
