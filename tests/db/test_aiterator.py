@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 import django_loom
-from django_loom import run_sync
+from django_loom import await_, run_sync
 from tests.db.support import aask, abackend_pid, ask, in_use, let_others_run, second_alias
 from tests.loops import LoopRunner
 from tests.testapp.models import Marker
@@ -237,5 +237,42 @@ def test_a_named_cursor_in_a_block_sees_the_blocks_rows(loop_runner: LoopRunner)
     async def main() -> None:
         assert await run_sync(sync_code) == [1, 2, 3]
         assert await run_sync(ask, OPEN_CURSORS) == 0
+
+    loop_runner(main)
+
+
+def test_an_iterator_in_sync_code_keeps_its_connection_over_an_await(
+    loop_runner: LoopRunner,
+) -> None:
+    async def elsewhere() -> int:
+        await Marker.objects.filter(owner=1).aupdate(step=1)
+        return in_use()
+
+    def sync_code() -> list[int]:
+        owners = []
+        for row in Marker.objects.order_by("pk").iterator(chunk_size=2):
+            owners.append(row.owner)
+            assert await_(elsewhere()) == 1
+        return owners
+
+    async def main() -> None:
+        await run_sync(make_rows, 10)
+        assert await run_sync(sync_code) == list(range(1, 11))
+        assert in_use() == 0
+
+    loop_runner(main)
+
+
+def test_a_cursor_that_is_only_forgotten_gives_the_connection_back(
+    loop_runner: LoopRunner,
+) -> None:
+    def forget() -> None:
+        cursor = connection.chunked_cursor()
+        cursor.execute("SELECT generate_series(1, 1000)")
+
+    async def main() -> None:
+        await run_sync(forget)
+        assert in_use() == 0
+        assert await aask(OPEN_CURSORS) == 0
 
     loop_runner(main)

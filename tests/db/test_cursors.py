@@ -309,6 +309,26 @@ def test_autocommit_left_off_is_rolled_back_and_the_connection_not_reused(
     loop_runner(main)
 
 
+def test_autocommit_left_off_after_a_commit_is_not_found_by_the_next_caller(
+    loop_runner: LoopRunner,
+) -> None:
+    def leave_off() -> int:
+        transaction.set_autocommit(False)
+        Author.objects.create(name="committed")
+        transaction.commit()
+        return connection.connection.info.backend_pid
+
+    async def main() -> None:
+        pid = await run_sync(leave_off)
+        assert in_use() == 0
+        assert await abackend_pid() != pid
+        await Author.objects.acreate(name="committed by itself")
+        assert await run_sync(transaction.get_autocommit) is True
+        assert await Author.objects.acount() == 2
+
+    loop_runner(main)
+
+
 def test_autocommit_off_keeps_the_connection_until_it_is_on_again(
     loop_runner: LoopRunner,
 ) -> None:

@@ -424,3 +424,32 @@ def test_a_block_of_a_thread_does_not_swallow_what_a_task_beside_it_writes(
         assert await names() == {"sibling"}
 
     loop_runner(main)
+
+
+def test_a_task_that_waited_for_a_block_that_ended_goes_on_in_the_one_around_it(
+    loop_runner: LoopRunner,
+) -> None:
+    """Its own block is a sibling then of what the outer block does."""
+
+    async def main() -> None:
+        opened = asyncio.Event()
+
+        @django_loom.atomic
+        async def undone() -> None:
+            await Author.objects.acreate(name="undone")
+            opened.set()
+            await let_others_run()
+            await Author.objects.acount()
+            raise Undo
+
+        async with django_loom.atomic():
+            async with django_loom.atomic():
+                await Author.objects.acreate(name="inner")
+                task = asyncio.create_task(undone())  # begins while this block ends
+            await opened.wait()
+            await Author.objects.acreate(name="outer")
+            with pytest.raises(Undo):
+                await task
+        assert await names() == {"inner", "outer"}
+
+    loop_runner(main)

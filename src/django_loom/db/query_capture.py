@@ -79,10 +79,9 @@ class QueryCaptureMixin:
 
     @force_debug_cursor.setter
     def force_debug_cursor(self, value: bool) -> None:
-        is_new = "_force_debug_cursor" not in self.__dict__
-        if is_new or not self.managed or not on_loop():
+        if not self.managed or not on_loop():
             self._force_debug_cursor = value
-        if not is_new and self.managed:
+        if self.managed:  # a new one is not yet: it says nothing of the context
             self._set_capture(value)
 
     def _capture(self) -> _Capture | None:
