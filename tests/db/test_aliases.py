@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import Model
 from django.test.utils import override_settings
@@ -13,7 +14,7 @@ from django.utils.connection import ConnectionDoesNotExist
 
 import django_loom
 from django_loom import await_, run_sync
-from tests.db.support import abackend_pid, backend_pid, in_use
+from tests.db.support import abackend_pid, ask, backend_pid, in_use, second_alias
 from tests.loops import LoopRunner
 from tests.testapp.models import Author, Book
 
@@ -158,3 +159,24 @@ def test_an_unknown_alias_is_an_error(loop_runner: LoopRunner) -> None:
             django_loom.pool("nowhere")
 
     loop_runner(main)
+
+
+def test_a_database_renamed_under_its_alias_gets_another_pool(loop_runner: LoopRunner) -> None:
+    """The test runner does so, from `NAME` to `TEST["NAME"]` and back."""
+    sql = "SELECT current_database()"
+    with second_alias() as alias:
+        entry = settings.DATABASES[alias]
+        first, second = entry["NAME"], settings.DATABASES["other"]["NAME"]
+        assert loop_runner(run_sync(ask, sql, using=alias)) == first
+        assert ask(sql, using=alias) == first
+        connections[alias].close()
+        entry["NAME"] = second
+        assert loop_runner(run_sync(ask, sql, using=alias)) == second
+        assert ask(sql, using=alias) == second
+        connections[alias].close()
+
+
+def test_the_databases_of_the_tests_have_the_names_that_test_settings_give() -> None:
+    names = [settings.DATABASES[alias]["NAME"] for alias in ("default", "other")]
+    assert all(name.startswith("test_") for name in names)
+    assert [ask("SELECT current_database()", using=a) for a in ("default", "other")] == names

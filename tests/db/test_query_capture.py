@@ -404,3 +404,17 @@ def test_a_copy_of_the_connection_keeps_to_itself(loop_runner: LoopRunner) -> No
 
     sync_code()
     loop_runner(run_sync, sync_code)
+
+
+def test_with_debug_sync_code_sees_the_queries_of_a_loop_in_its_transaction(
+    loop_runner: LoopRunner,
+) -> None:
+    def in_transaction() -> None:
+        with transaction.atomic():
+            reset_queries()
+            loop_runner(Author.objects.acount)
+            Author.objects.count()
+            assert len(connection.queries) == 2
+
+    with override_settings(DEBUG=True):
+        Context().run(in_transaction)

@@ -453,3 +453,17 @@ def test_a_task_that_waited_for_a_block_that_ended_goes_on_in_the_one_around_it(
         assert await names() == {"inner", "outer"}
 
     loop_runner(main)
+
+
+def test_several_tasks_that_waited_for_a_block_that_ended_all_go_on(
+    loop_runner: LoopRunner,
+) -> None:
+    async def main() -> None:
+        async with django_loom.atomic():
+            async with django_loom.atomic():
+                await Author.objects.acreate(name="inner")
+                tasks = [asyncio.create_task(Author.objects.acreate(name=f"{n}")) for n in range(3)]
+            await asyncio.gather(*tasks)
+        assert await names() == {"inner", "0", "1", "2"}
+
+    loop_runner(main)
