@@ -169,6 +169,7 @@ class PinnedCursor:
         if not self._pinned:
             self._pinned = True
             self._db.pinned_cursors += 1
+            self._db.note_lease_site()
         return result
 
     def fetchmany(self, *args: Any) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import asgiref
@@ -16,21 +16,24 @@ from django_loom.bridge import SyncCall, current_call
 
 CallSite = tuple[str, int, str]
 
-_PACKAGES = [module.__file__ for module in (asgiref, asyncio, django)]
-_NOT_THE_USERS = (
-    str(Path(__file__).parents[1]),  # django_loom
-    str(Path(contextlib.__file__)),
-    *(str(Path(file).parent) for file in _PACKAGES if file),
-)
+_not_the_users = [str(Path(__file__).parents[1]), str(Path(contextlib.__file__))]
 
 # Files, not code objects: a string keeps its hash, a code object works it out anew.
 _known_files: dict[str, bool] = {}
 
 
+def pass_over(*packages: ModuleType) -> None:
+    """Look for the user's line above the frames of these packages, such as a driver's."""
+    _not_the_users.extend(str(Path(p.__file__).parent) for p in packages if p.__file__)
+
+
+pass_over(asgiref, asyncio, django)
+
+
 def call_site() -> CallSite | None:
     """Return file, line and function of the nearest frame that is the user's own.
 
-    Frames of Django, asgiref, asyncio and django-loom are passed over. Inside
+    Frames of Django, asgiref, asyncio, django-loom and drivers are passed over. Inside
     ``run_sync()`` the search goes on in the coroutine that awaits it.
     """
     call = current_call()
@@ -70,7 +73,7 @@ def _site(frame: FrameType) -> CallSite:
 def _is_users(filename: str) -> bool:
     known = _known_files.get(filename)
     if known is None:
-        known = not filename.startswith(("<", *_NOT_THE_USERS))
+        known = not filename.startswith(("<", *_not_the_users))
         _known_files[filename] = known
     return known
 

@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from django_loom.db import registry
 from django_loom.db.cursors import LeasedCursorMixin
+from django_loom.db.holders import pass_over
 from django_loom.db.wrapper import LoomDatabaseMixin
 
 from .connection import LoomConnection
@@ -20,6 +21,8 @@ from .connection import LoomConnection
 # Where a limit of the user's own may stand; otherwise psycopg's is 130 seconds.
 _LIMITS_CONNECTING = {"connect_timeout", "service", "PGCONNECT_TIMEOUT", "PGSERVICE"}
 _LONGEST_CONNECTING = 130
+
+pass_over(psycopg)
 
 
 class _Psycopg(ModuleType):
