@@ -74,6 +74,7 @@ def goals(found: list[Median]) -> list[Goal]:
     per_cpu = [
         ("stock", 1.4),
         ("stock", 2.0),
+        ("stock-request", 1.4),
         ("stock-tree", 1.4),
         ("sqlalchemy-psycopg", 1.1),
         ("sqlalchemy-psycopg-auto", 1.1),

@@ -38,7 +38,15 @@ class Entry(NamedTuple):
 CONTENDERS = {
     "ours": Entry("django_orm", "ours", "django-loom"),
     "stock": Entry(
-        "django_orm", "stock", "Django async, a thread per task, as under its ASGI handler"
+        "django_orm",
+        "stock",
+        "Django async, a thread and a connection per task, kept for its life",
+    ),
+    "stock-request": Entry(
+        "django_orm",
+        "request",
+        "Django async as under its ASGI handler, each operation a request: a thread for it, "
+        "and a connection from the pool",
     ),
     "stock-tree": Entry("django_orm", "tree", "Django async, all tasks of one request: one thread"),
     "stock-sync": Entry("django_orm", "sync", "Django sync, one thread: the CPU yardstick"),

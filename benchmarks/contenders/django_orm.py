@@ -1,4 +1,4 @@
-"""Django's ORM four ways: ours, stock async in two process models, stock sync.
+"""Django's ORM five ways: ours, stock async in three process models, stock sync.
 
 The code of an operation is the same wherever the library allows it: what differs is the ENGINE.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from benchmarks.contenders import Contender, first_of_ten, pk, ten
@@ -116,6 +117,22 @@ class Stock(DjangoAsync):
             await sync_to_async(close_old_connections)()
 
 
+class StockRequest(DjangoAsync):
+    """As under its ASGI handler, when each request does one of the operations."""
+
+    async def open(self, target: Target, size: int) -> None:
+        await super().open(target, size)
+        request = Stock.task
+        self.operations = {
+            name: partial(self._in, request, operation)
+            for name, operation in self.operations.items()
+        }
+
+    async def _in(self, request: Any, operation: Any, n: int) -> int:
+        async with request(self):
+            return await operation(n)
+
+
 class Ours(DjangoAsync):
     engine = OURS
     apps = ["django_loom"]
@@ -193,4 +210,11 @@ class Sync:
 
 
 def contender(variant: str) -> Contender:
-    return {"ours": Ours, "stock": Stock, "tree": DjangoAsync, "sync": Sync}[variant]()
+    known = {
+        "ours": Ours,
+        "stock": Stock,
+        "request": StockRequest,
+        "tree": DjangoAsync,
+        "sync": Sync,
+    }
+    return known[variant]()
