@@ -287,3 +287,12 @@ def test_a_connection_that_fails_its_health_check_is_replaced(
 
     with second_alias(CONN_HEALTH_CHECKS=True) as alias:
         loop_runner(main)
+
+
+def test_a_query_after_the_pool_was_closed_opens_another(loop_runner: LoopRunner) -> None:
+    before = django_loom.pool()
+    loop_runner(Author.objects.acount)
+    before.close()
+    assert loop_runner(Author.objects.acount) == 0
+    assert django_loom.pool() is not before
+    assert before.statistics().idle == 0

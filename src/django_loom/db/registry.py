@@ -48,12 +48,11 @@ def get(connection: LoomDatabaseMixin) -> ConnectionPool:
     """Return the pool of the wrapper's database, opening it the first time."""
     alias, name = connection.alias, connection.settings_dict["NAME"]
     known = _pools.get(alias)
-    # The test runner renames a database under the same alias.
-    if known is not None and known[0] == name:
+    if known is not None and _serves(known, name):
         return known[1]
     with _lock:
         known = _pools.get(alias)
-        if known is not None and known[0] == name:
+        if known is not None and _serves(known, name):
             return known[1]
         options = connection.adapt_pool_options(connection.pool_options)
         made = ConnectionPool(alias, options, connection.close_connection)
@@ -61,6 +60,11 @@ def get(connection: LoomDatabaseMixin) -> ConnectionPool:
     if known is not None:
         known[1].close()
     return made
+
+
+def _serves(known: tuple[str, ConnectionPool], name: str) -> bool:
+    """Tell if the pool is open, and of this database: the test runner renames those."""
+    return known[0] == name and not known[1].closed
 
 
 def close(alias: str) -> None:
