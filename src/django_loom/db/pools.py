@@ -46,7 +46,7 @@ class ConnectionPool:
         self._idle: deque[Slot] = deque()  # the longest idle first
         self._used: set[Slot] = set()
         self._waiters: deque[_SlotWaiter] = deque()
-        self.closed = False
+        self.is_closed = False
         self._timeouts = self._refused = self._created = self._lost = 0
         self._waits = self._uses = 0
         self._create_time = self._wait_time = self._use_time = 0.0
@@ -96,7 +96,7 @@ class ConnectionPool:
 
     def release(self, slot: Slot) -> None:
         """Give back a slot whose connection is idle and fit for the next caller."""
-        if self.closed or slot.connection is None:
+        if self.is_closed or slot.connection is None:
             self.discard(slot)
             return
         with self._lock:
@@ -121,7 +121,7 @@ class ConnectionPool:
     def close(self) -> None:
         """Close idle connections now, used ones when they come back."""
         with self._lock:
-            self.closed = True
+            self.is_closed = True
             connections = [slot.connection for slot in self._idle]
             self._idle.clear()
             waiters = list(self._waiters)
@@ -154,7 +154,7 @@ class ConnectionPool:
             )
 
     def _take(self) -> Slot | None:
-        if self.closed:
+        if self.is_closed:
             raise self._closed_error()
         if self._idle:
             slot = self._idle.pop()  # the one used last: its caches are warm

@@ -64,7 +64,7 @@ def get(connection: LoomDatabaseMixin) -> ConnectionPool:
 
 def _serves(known: tuple[str, ConnectionPool], name: str) -> bool:
     """Tell if the pool is open, and of this database: the test runner renames those."""
-    return known[0] == name and not known[1].closed
+    return known[0] == name and not known[1].is_closed
 
 
 def close(alias: str) -> None:
