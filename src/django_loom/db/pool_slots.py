@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class Slot:
     def mark_taken(self) -> None:
         """Remember who takes the slot, and when."""
         self.taken_at = time.monotonic()
-        self.holder = Holder.now()
+        self.holder = Holder()
 
     def describe_holder(self) -> str:
         """Return who holds the slot, for an error message."""
@@ -47,39 +48,45 @@ class Slot:
         return f"held for {age:.1f} s by {who}"
 
 
-@dataclass(slots=True, eq=False)
 class Holder:
     """A task or a thread that has taken a slot.
 
     A ``run_sync()`` call that holds a slot waits for the database, or it could not
     be asked: its stack tells the line, and is read only if somebody asks. Where the
     slot outlives the call, as in a transaction, the line is noted at once.
+
+    References are weak. The pool, which is never collected, would otherwise keep a
+    task alive that everybody else has forgotten, and the task its slot.
     """
 
-    who: asyncio.Task[Any] | threading.Thread | None
-    call: SyncCall | None
-    site: CallSite | None = None
+    __slots__ = ("_call", "_site", "_who")
 
-    @classmethod
-    def now(cls) -> Holder:
-        """Return the caller."""
+    def __init__(self) -> None:
+        self._site: CallSite | None = None
+        self._call: weakref.ref[SyncCall] | None = None
+        self._who: weakref.ref[asyncio.Task[Any] | threading.Thread] | None = None
         call = current_call()
         if call is None:
-            return cls(threading.current_thread(), None, call_site())
-        return cls(asyncio.current_task(call.loop), call)
+            self._who = weakref.ref(threading.current_thread())
+            self._site = call_site()
+            return
+        self._call = weakref.ref(call)
+        if (task := asyncio.current_task(call.loop)) is not None:
+            self._who = weakref.ref(task)
 
     def note_site(self) -> None:
         """Note the line that led to this call, if none is noted yet."""
-        self.site = self.site or call_site()
+        self._site = self._site or call_site()
 
     def describe(self) -> str:
         """Return the name, and the line that took the slot."""
-        site = self.site
-        if site is None and self.call is not None:
-            task = None if isinstance(self.who, threading.Thread) else self.who
-            site = site_of_waiting(self.call, task)
-        if isinstance(self.who, asyncio.Task):
-            name = self.who.get_name()
+        who = None if self._who is None else self._who()
+        call = None if self._call is None else self._call()
+        site = self._site
+        if site is None and call is not None:
+            site = site_of_waiting(call, who if isinstance(who, asyncio.Task) else None)
+        if isinstance(who, asyncio.Task):
+            name = who.get_name()
         else:
-            name = "a callback" if self.who is None else self.who.name
+            name = "a callback" if who is None else who.name
         return f"{name}, taken at {describe(site)}"

@@ -148,4 +148,8 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
         """Run the callbacks, which are outside the transaction already."""
         if self.scopes:
             scopes.end_close(self.scopes[-1])
+        if self.shared and self.owner is None:
+            # The callbacks lease connections of their own. If the transaction's were
+            # held meanwhile, as many as the pool has could wait for one more.
+            self.give_back_if_idle()
         super().run_and_clear_commit_hooks()

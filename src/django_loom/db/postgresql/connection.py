@@ -8,6 +8,7 @@ of the connection wait on the loop, and leaves the rest of psycopg whole.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from contextlib import suppress
 from typing import Any, Self
 
@@ -42,7 +43,7 @@ class LoomConnection(psycopg.Connection[Any]):
         # psycopg holds its lock across a wait. Its own would block the thread for
         # ever when a second greenlet wants it; this one waits on the loop.
         self.lock = Lock()  # type: ignore[assignment]
-        self._waiting: GeneratorWait | None = None
+        self._wait: weakref.ref[GeneratorWait] | None = None
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
@@ -71,11 +72,13 @@ class LoomConnection(psycopg.Connection[Any]):
         try:
             if timeout is not None:
                 return suspend(wait_async(gen, self.pgconn.socket, interval, timeout))
-            self._waiting = GeneratorWait(call.loop, gen, self.pgconn)
+            waiting = GeneratorWait(call.loop, gen, self.pgconn)
+            # Weak, or the pool would keep a task alive that waits on a loop that is gone.
+            self._wait = weakref.ref(waiting)
             try:
-                return self._waiting.run()
+                return waiting.run()
             finally:
-                self._waiting = None
+                self._wait = None
         except errors.Error:
             raise
         except BaseException:
@@ -117,16 +120,17 @@ class LoomConnection(psycopg.Connection[Any]):
 
     def close(self) -> None:
         """Close the connection; who waits for a query on it gets ``OperationalError``."""
-        busy = self._waiting or self._ending
+        waiting = None if self._wait is None else self._wait()
+        busy = waiting or self._ending
         if busy is not None and running_loop() is not busy.get_loop():
             with suppress(RuntimeError):  # that loop has ended, and the wait with it
                 busy.get_loop().call_soon_threadsafe(self.close)
                 return
         if self._ending is not None:
             self._leave_query()
-        if self._waiting is not None:
+        if waiting is not None:
             # Before the socket goes: its number may serve another connection soon.
-            self._waiting.fail()
+            waiting.fail()
         super().close()
 
     @property

@@ -40,7 +40,7 @@ class GeneratorWait:
     part of it arrives.
     """
 
-    __slots__ = ("_fileno", "_future", "_gen", "_loop", "_pgconn", "_state")
+    __slots__ = ("__weakref__", "_fileno", "_future", "_gen", "_loop", "_pgconn", "_state")
 
     def __init__(
         self,
