@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncContextDecorator
 from types import TracebackType
@@ -52,16 +53,21 @@ def exit(
     except BaseException as error:
         # A task of the block still uses the connection, and does not end in time, or
         # we were cancelled while we waited for it. Neither may commit the block.
-        connection.close()
-        _django_exit(block, type(error), error, error.__traceback__)
-        scopes.forget_innermost(connection)
-        connection.give_back_if_unowned()
+        _give_up(block, connection, error)
         raise
     try:
         _django_exit(block, exc_type, exc, traceback)
     finally:
         scopes.end_close(last)
         connection.give_back_if_unowned()
+
+
+def _give_up(block: Atomic, connection: LoomDatabaseMixin, error: BaseException) -> None:
+    """Leave a block without a wait: close its connection, so that the server rolls back."""
+    connection.close()
+    _django_exit(block, type(error), error, error.__traceback__)
+    scopes.forget_innermost(connection)
+    connection.give_back_if_unowned()
 
 
 class AsyncAtomic(AsyncContextDecorator):
@@ -84,7 +90,12 @@ class AsyncAtomic(AsyncContextDecorator):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await run_sync(_exit_inside, *self._blocks.pop(), exc_type, exc, traceback)
+        block, scope = self._blocks.pop()
+        if exc is not None and _get_running_loop() is None:
+            # The garbage collector closes the coroutine, and its loop is gone.
+            _give_up_inside(block, scope, exc)
+            return
+        await run_sync(_exit_inside, block, scope, exc_type, exc, traceback)
 
 
 def _enter_and_find(block: Atomic) -> scopes.Scope | None:
@@ -95,6 +106,13 @@ def _enter_and_find(block: Atomic) -> scopes.Scope | None:
 def _exit_inside(block: Atomic, scope: scopes.Scope | None, *exc: Any) -> None:
     with scopes.inside(scope):
         block.__exit__(*exc)
+
+
+def _give_up_inside(block: Atomic, scope: scopes.Scope | None, error: BaseException) -> None:
+    with scopes.inside(scope):
+        connection: Any = get_connection(block.using)
+        if isinstance(connection, LoomDatabaseMixin) and connection.scopes:
+            _give_up(block, connection, error)
 
 
 @overload

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import sys
+import weakref
 from collections.abc import Generator
 from time import monotonic
 from typing import Any
@@ -63,17 +64,23 @@ class GeneratorWait:
         except StopIteration as done:
             _yield_if_busy()
             return done.value
-        self._future = self._loop.create_future()
         try:
             self._fileno = self._pgconn.socket
         except errors.OperationalError:
             raise errors.OperationalError("the connection is lost") from None
-        self._watch(state)
         try:
-            return suspend(self._future)
+            return suspend(self._start(state))
         finally:
             self._watch(0)
             _note_yield()
+
+    def _start(self, state: int) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        # Kept by the loop, as an argument of its callbacks, not by us: what a greenlet
+        # keeps is not collected, and neither were the task, when the loop is gone.
+        self._future = weakref.ref(future)
+        self._watch(state, future)
+        return future
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop that the caller waits on."""
@@ -83,25 +90,26 @@ class GeneratorWait:
         """End the wait with an error: the connection is being closed."""
         if self._state:
             self._watch(0)
-            if not self._future.done():
-                self._future.set_exception(errors.OperationalError("the connection was closed"))
+            future = self._future()
+            if future is not None and not future.done():
+                future.set_exception(errors.OperationalError("the connection was closed"))
 
-    def _watch(self, state: int) -> None:
+    def _watch(self, state: int, future: Any = None) -> None:
         changed = state ^ self._state
         if changed & WAIT_R:
             if state & WAIT_R:
-                self._loop.add_reader(self._fileno, self._ready, READY_R)
+                self._loop.add_reader(self._fileno, self._ready, READY_R, future)
             else:
                 self._loop.remove_reader(self._fileno)
         if changed & WAIT_W:
             if state & WAIT_W:
-                self._loop.add_writer(self._fileno, self._ready, READY_W)
+                self._loop.add_writer(self._fileno, self._ready, READY_W, future)
             else:
                 self._loop.remove_writer(self._fileno)
         self._state = state
 
-    def _ready(self, ready: int) -> None:
-        if self._future.done():
+    def _ready(self, ready: int, future: asyncio.Future[Any]) -> None:
+        if future.done():
             # Cancelled: the generator is the cancellation's now. Or both reading
             # and writing were ready, and the first call got the result.
             self._watch(0)
@@ -113,11 +121,11 @@ class GeneratorWait:
                 # bring the server's last words only; the next ones bring the end.
                 state = self._gen.send(READY_R)
         except StopIteration as done:
-            self._future.set_result(done.value)
+            future.set_result(done.value)
         except BaseException as error:
-            self._future.set_exception(error)
+            future.set_exception(error)
         else:
-            self._watch(state)
+            self._watch(state, future)
             return
         self._watch(0)
 
