@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 
 import django_loom
 from django_loom.db import registry
+from django_loom.db.postgresql import waiting
 from tests.db.stepping import Cancel, before, cancelled_at, with_result
 from tests.db.support import aask
 from tests.loops import LoopRunner
@@ -323,6 +324,7 @@ async def check(t: Transactions) -> None:
 async def check_postgres(server: psycopg.Connection, t: Transactions) -> None:
     for slot in django_loom.pool(t.alias)._idle:
         assert slot.connection.pgconn.transaction_status == TransactionStatus.IDLE
+        assert slot.connection.autocommit, "a next user's writes would be lost"
     await aeventually(lambda: not busy_sessions(server))
     await check(t)
 
@@ -370,10 +372,13 @@ def in_each_way(test: Any) -> Any:
 def test_postgres(
     loop_runner: LoopRunner,
     server: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
     operation: Operation,
     cancel: Cancel,
     when: str,
 ) -> None:
+    # What would wait on a busy loop only, waits always.
+    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", -1)
     t = Transactions("default")
     loop_runner(cancel_everywhere, t, operation, cancel, when, partial(check_postgres, server))
 

@@ -67,7 +67,9 @@ class PostgreSQLMixin(LoomDatabaseMixin):
 
     def connection_is_idle(self) -> bool:
         """Tell if the connection is open, with no query and no transaction."""
-        return bool(self.connection.is_idle)
+        # The mode may differ from what we believe, if its change was cut short: what the
+        # next user writes would then never be committed.
+        return bool(self.connection.is_idle and self.connection.autocommit == self.autocommit)
 
     def transaction_is_usable(self) -> bool:
         """Tell if the transaction can be rolled back: no query is running."""

@@ -59,10 +59,12 @@ class GeneratorWait:
         if self._pgconn.status == pq.ConnStatus.BAD:
             # Before the generator begins: a pipeline's would try to end what it began.
             raise errors.OperationalError("the connection is closed")
+        # Not after the generator has ended: if the caller is cancelled here, then
+        # before anything was done, and nobody need be told what was.
+        _yield_if_busy()
         try:
             state = next(self._gen)
         except StopIteration as done:
-            _yield_if_busy()
             return done.value
         try:
             self._fileno = self._pgconn.socket
