@@ -112,7 +112,8 @@ class LeasingMixin(_Base):
             if slot.connection is None:
                 self._open(slot)
         except BaseException:
-            slot.connection = self.connection
+            if slot.connection is None and self.connection is not None:
+                self.close_connection(self.connection)  # not opened to the end: not the pool's
             self.drop_slot()
             raise
 

@@ -14,6 +14,9 @@ from django_loom.exceptions import PoolOptionError
 class PoolOptions:
     """The pool's options; names and units are those of psycopg_pool.
 
+    The pool opens a connection when somebody needs it, none ahead of need, and looks
+    for connections to close when one is given back: it has no thread and no timer.
+
     :param min_size: connections that the pool keeps, however long they are idle.
     :param max_size: connections that the pool has at most.
     :param timeout: seconds that a caller waits for a connection at most.

@@ -96,13 +96,15 @@ class ConnectionPool:
 
     def release(self, slot: Slot) -> None:
         """Give back a slot whose connection is idle and fit for the next caller."""
-        if self.is_closed or slot.connection is None:
-            self.discard(slot)
-            return
+        stale: list[Any] = []
         with self._lock:
-            self._count_use(slot)
-            self._grant_or(slot, self._idle.append)
-            stale = self._take_stale()
+            fit = not self.is_closed and slot.connection is not None
+            if fit:
+                self._count_use(slot)
+                self._grant_or(slot, self._idle.append)
+                stale = self._take_stale()
+        if not fit:
+            self.discard(slot)
         for connection in stale:
             self._close_connection(connection)
 
