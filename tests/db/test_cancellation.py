@@ -371,21 +371,29 @@ def test_a_statement_whose_block_ended_while_it_waited_for_its_turn_is_refused(
             django_loom.await_(go.wait())
             cursor.execute("INSERT INTO testapp_marker (owner, step) VALUES (5, 5)")
 
-    async def main() -> None:
+    async def block() -> None:
         async with django_loom.atomic():
             await aask("SELECT 1")
-            task = asyncio.create_task(django_loom.run_sync(child))
+            children.append(asyncio.create_task(django_loom.run_sync(child)))
             await ready.wait()
-            last = connection.scopes[-1]
-            await django_loom.run_sync(last.mutex.acquire)
-            go.set()
-            await let_others_run()  # the child waits for its turn now
-            last.mutex.release()
-            await let_others_run(0)
-        with suppress(DatabaseError):
-            await task
+            turns.append(connection.scopes[-1].mutex)
+            await django_loom.run_sync(turns[0].acquire)
+
+    async def main() -> None:
+        task = asyncio.create_task(block())
+        await ready.wait()
+        await let_others_run()  # the block's end waits for its turn, and then the child
+        go.set()
+        await let_others_run()
+        turns[0].release()
+        await task
+        with pytest.raises(DatabaseError, match="was made in a run_sync"):
+            await children[0]
+        assert not await Marker.objects.aexists()
         await assert_quiet(admin)
 
+    children: list[asyncio.Task[None]] = []
+    turns: list[Any] = []
     ready, go = asyncio.Event(), asyncio.Event()
     loop_runner(main)
 
