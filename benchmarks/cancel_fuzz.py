@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -66,6 +67,8 @@ def main() -> int:
     parser.add_argument("--loop", choices=LOOPS, action="append", dest="loops")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
+    # It warns of each executemany() that is cut short, as these are here by design.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     runs = []
     with database() as admin:
         for loop in options.loops or LOOPS:
