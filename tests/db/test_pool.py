@@ -298,9 +298,10 @@ def test_a_slot_is_not_given_to_a_task_whose_loop_is_closed() -> None:
     thread.join(10)
     assert not thread.is_alive()
     pool.assert_whole()
-    # The task is collected now; it has nothing to give back.
+    # When the task ends after all, it has nothing to give back.
     task._log_destroy_pending = False  # type: ignore[attr-defined]
-    del task
+    coroutine: Any = task.get_coro()
+    coroutine.close()
     pool.assert_whole()
 
 
