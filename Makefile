@@ -74,6 +74,10 @@ bench-bridge: $(VENV)/bench.stamp ## Measure run_sync and await_
 bench-orm: $(VENV)/bench.stamp ## Measure the ORM beside its peers
 	@$(PYTHON) -m benchmarks.orm $(ARGS)
 
+.PHONY: bench-http
+bench-http: $(VENV)/bench.stamp ## Measure whole requests beside peers (20 minutes)
+	@$(PYTHON) -m benchmarks.http $(ARGS)
+
 .PHONY: clean
 clean: ## Remove the environments and caches that make created
 	@rm -rf $(VENV) .venvs .mypy_cache .pytest_cache .ruff_cache

@@ -1,6 +1,8 @@
 """Runs the tests on each supported pair of Python and Django, in an environment for each pair.
 
-All versions but Django's are those of uv.lock. Arguments go to pytest.
+All versions but Django's are those of uv.lock. Arguments go to pytest, but for `--older`: then the
+newest pair is left out, which `make test` has, and so are the tests that take longest and hardly
+depend on the versions.
 """
 
 from __future__ import annotations
@@ -18,8 +20,15 @@ UV = [sys.executable, "-m", "uv"]
 PASSED, FAILED, MISSING = "passed", "FAILED", "not run: this interpreter is not there"
 
 
+SLOW = ["--ignore=tests/lab", "--ignore=tests/http/servers"]
+
+
 def main(arguments: list[str]) -> int:
-    results = {pair: test(*pair, arguments) for pair in PAIRS}
+    pairs = PAIRS
+    if "--older" in arguments:
+        arguments = [each for each in arguments if each != "--older"] + SLOW
+        pairs = PAIRS[:-1]
+    results = {pair: test(*pair, arguments) for pair in pairs}
     print("\nPython  Django  result")
     for (python, django), result in results.items():
         print(f"{python:7} {django:7} {result}")

@@ -30,8 +30,10 @@ ALLOWED_FOREIGN = {
     "exceptions": {"django"},
     "bridge": {"greenlet"},
     "net": {"greenlet"},
-    "lab": {"click", "rich", "hdrh", "matplotlib"},
+    "lab": {"click", "rich", "hdrh", "matplotlib", "uvloop"},
 }
+# Programs that a room starts as processes of their own, and that nothing imports.
+PROGRAMS = ("lab.served.",)
 DRIVERS = {
     "psycopg": "db.postgresql",
     "psycopg_pool": "db.postgresql",
@@ -90,6 +92,8 @@ def target_of(name: str) -> str:
 
 
 def layer_faults(module: str, tree: ast.AST) -> Iterator[str]:
+    if module.startswith(PROGRAMS):
+        return
     room = room_of(module)
     for line, name in imports(module, tree):
         top = name.split(".")[0]

@@ -21,8 +21,10 @@ DATABASES = {
 }
 INSTALLED_APPS = [
     "django_loom",
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
     "django.contrib.sessions",
     "tests.testapp",
 ]
@@ -31,7 +33,13 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
 # Tables come from the models: there is no migration to test, and this takes a tenth of the time.
-MIGRATION_MODULES = {"auth": None, "contenttypes": None, "sessions": None, "testapp": None}
+MIGRATION_MODULES = {
+    "admin": None,
+    "auth": None,
+    "contenttypes": None,
+    "sessions": None,
+    "testapp": None,
+}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

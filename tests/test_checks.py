@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.core.checks import Error, Warning, registry, run_checks
+from django.test import override_settings
 
 from django_loom import checks
 from tests.db.support import database
@@ -60,12 +63,122 @@ def test_what_works_is_not_mentioned(entry: dict[str, object]) -> None:
 
 
 @pytest.mark.usefixtures("stock")
-def test_django_runs_the_checks() -> None:
-    assert checks.check_engines in registry.registry.registered_checks
-    found = run_checks(tags=["database"], databases=["stock"])
-    assert "django_loom.E001" in [message.id for message in found]
+def test_django_runs_the_checks_without_being_asked_for_those_of_databases() -> None:
+    assert "django_loom.E001" in [message.id for message in run_checks()]
 
 
-def test_ids_are_unique() -> None:
-    ids = re.findall(r'id="(django_loom\.[EW]\d{3})"', inspect.getsource(checks))
-    assert len(ids) == len(set(ids)) == 2
+# The setting LOOM.
+
+
+def test_a_loom_setting_that_is_not_valid_is_an_error() -> None:
+    with override_settings(LOOM={"THREADS": 0}):
+        (message,) = checks.check_loom_setting()
+    assert isinstance(message, Error)
+    assert message.id == "django_loom.E002"
+    assert message.msg == "LOOM['THREADS'] must be a whole number of at least 1; it is 0."
+    assert "django_loom.conf.LoomSettings" in str(message.hint)
+
+
+def test_a_loom_setting_that_is_valid_is_not_mentioned() -> None:
+    with override_settings(LOOM={"THREADS": 1}):
+        assert checks.check_loom_setting() == []
+
+
+# The ASGI module.
+
+STOCK = "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"
+OURS = STOCK.replace("django.core", "django_loom")
+
+
+@pytest.fixture
+def asgi_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """`asgi.py` of a package `site_of_the_check`, on the path."""
+    package = tmp_path / "site_of_the_check"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    yield package / "asgi.py"
+    sys.modules.pop(package.name, None)
+
+
+ASGI = {"ASGI_APPLICATION": "site_of_the_check.asgi.application"}
+WSGI = {"WSGI_APPLICATION": "site_of_the_check.wsgi.application"}
+
+
+@pytest.mark.parametrize("project", [ASGI, WSGI], ids=["ASGI_APPLICATION", "WSGI_APPLICATION"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        STOCK,
+        "import django.core.asgi\n",
+        "from django.core import asgi\n",
+        "try:\n    from django.core.asgi import get_asgi_application\nexcept ImportError: ...\n",
+    ],
+    ids=["from", "import", "module", "nested"],
+)
+def test_djangos_own_application_is_a_warning(
+    asgi_module: Path, project: dict[str, str], source: str
+) -> None:
+    asgi_module.write_text(source)
+    with override_settings(**project):
+        (message,) = checks.check_asgi_module()
+    assert isinstance(message, Warning)
+    assert message.id == "django_loom.W002"
+    assert str(asgi_module) in message.msg
+    assert "from django_loom.asgi import get_asgi_application" in str(message.hint)
+    assert "site_of_the_check.asgi" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        OURS,
+        "import django_loom.asgi\n",
+        OURS + STOCK,
+        "",
+        "from . import other\n",
+        "not Python",
+        "\0",
+    ],
+    ids=["ours", "import", "both", "empty", "relative", "no syntax", "no text"],
+)
+def test_other_modules_are_not_mentioned(asgi_module: Path, source: str) -> None:
+    asgi_module.write_text(source)
+    with override_settings(**ASGI):
+        assert checks.check_asgi_module() == []
+
+
+@pytest.mark.parametrize(
+    "project",
+    [
+        {},
+        {"ASGI_APPLICATION": None, "WSGI_APPLICATION": None},
+        {"WSGI_APPLICATION": "wsgi.application"},
+        {"ASGI_APPLICATION": "nowhere.asgi.application"},
+        {"ASGI_APPLICATION": "application"},
+        {"ASGI_APPLICATION": "sys.application"},
+        ASGI,
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("asgi_module")
+def test_a_module_that_cannot_be_found_is_not_mentioned(project: dict[str, str]) -> None:
+    with override_settings(**project):
+        assert checks.check_asgi_module() == []
+
+
+# All of them.
+
+
+@pytest.mark.parametrize(
+    "check", [checks.check_engines, checks.check_loom_setting, checks.check_asgi_module]
+)
+def test_django_runs_each_check(check: Callable[..., object]) -> None:
+    assert check in registry.registry.registered_checks
+
+
+def test_each_id_is_documented_once() -> None:
+    source = inspect.getsource(checks)
+    ids = re.findall(r'id="(django_loom\.[EW]\d{3})"', source)
+    assert sorted(ids) == re.findall(r"``(django_loom\.[EW]\d{3})``", str(checks.__doc__))
+    assert len(ids) == len(set(ids)) == 4

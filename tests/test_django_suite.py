@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.django_suite import accepted, chunks
+from tests.django_suite import accepted, chunks, selection
 from tests.django_suite.baseline import Baseline, worth_a_second_look
-from tests.django_suite.compare import differences
+from tests.django_suite.compare import differences, within
 from tests.django_suite.events import ChunkLog, EventLog
+from tests.django_suite.modes import MODES
 from tests.django_suite.outcomes import ERROR, FAILED, HUNG, LOST, PASSED, SKIPPED, TestRecord
 from tests.django_suite.process import blame
 from tests.django_suite.report import Report
@@ -165,3 +166,26 @@ def test_the_list_of_accepted_differences_stays_short(tmp_path: Path) -> None:
     (tmp_path / "accepted.toml").write_text(ENTRY * (accepted.MOST + 1))
     with pytest.raises(accepted.AcceptedError, match="may have 25"):
         accepted.load("sqlite", "6.1", tmp_path / "accepted.toml")
+
+
+def test_a_mode_with_our_handler_runs_the_packages_that_send_requests() -> None:
+    packages = ["admin_scripts", "admin_views", "asgi", "queries"]
+    chosen = {letter: selection.choose(packages, MODES[letter], ci=False) for letter in "bd"}
+    assert chosen == {"b": packages, "d": ["admin_views", "asgi"]}
+
+
+def test_in_ci_each_mode_runs_a_part() -> None:
+    packages = ["admin_views", "asgi", "queries"]
+    chosen = {letter: selection.choose(packages, MODES[letter], ci=True) for letter in "bd"}
+    assert chosen == {"b": ["asgi", "queries"], "d": ["asgi"]}
+
+
+def test_records_are_found_by_package_class_or_test() -> None:
+    all_of_them = records(**{"p.C.x": PASSED, "p.C.y": PASSED, "pq.C.x": PASSED})
+    assert set(within(["p"], all_of_them)) == {"p.C.x", "p.C.y"}
+    assert set(within(["p.C.y", "pq.C"], all_of_them)) == {"p.C.y", "pq.C.x"}
+
+
+def test_what_several_children_of_a_chunk_count_is_added_up(tmp_path: Path) -> None:
+    counts = {"event": "counts", "counts": {"requests": 2}}
+    assert read(tmp_path / "log", counts, counts).counts == {"requests": 4}

@@ -9,12 +9,19 @@ from .bridge import await_, run_sync
 if TYPE_CHECKING:
     from .db.registry import pool
     from .db.transaction import atomic
+    from .http.placement import in_thread, on_loop, streaming_body
 
-__all__ = ["atomic", "await_", "pool", "run_sync"]
+__all__ = ["atomic", "await_", "in_thread", "on_loop", "pool", "run_sync", "streaming_body"]
 
 # Django's database modules cannot be imported before its settings are known, and
-# Django imports this module to find the app: so these two come when asked for.
-_LAZY = {"atomic": "db.transaction", "pool": "db.registry"}
+# Django imports this module to find the app: so these come when asked for.
+_LAZY = {
+    "atomic": "db.transaction",
+    "in_thread": "http.placement",
+    "on_loop": "http.placement",
+    "pool": "db.registry",
+    "streaming_body": "http.placement",
+}
 
 
 def __getattr__(name: str) -> Any:

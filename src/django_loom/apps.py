@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.signals import request_started
 
 
 class LoomConfig(AppConfig):
@@ -14,8 +15,12 @@ class LoomConfig(AppConfig):
 
     def ready(self) -> None:
         """Run once, when Django starts."""
-        from . import checks, reroute, versions
+        from . import versions
 
         versions.require_supported()
+        from . import checks, reroute  # which need what such a version has
+        from .db.query_capture import begin_logs
+
         checks.register_checks()
         reroute.install()
+        request_started.connect(begin_logs)

@@ -1,16 +1,40 @@
-"""Django system checks; see docs for what each id means."""
+"""Django's system checks, one for each mistake that settings can make.
+
+=====================  ==========================================================================
+``django_loom.E001``   A database's ENGINE would block the event loop.
+``django_loom.E002``   The setting ``LOOM`` has an unknown key, or a value that is not valid.
+``django_loom.W001``   A database has CONN_MAX_AGE and OPTIONS["pool"]. Without the pool
+                       CONN_MAX_AGE is fine: it is for synchronous servers, and does nothing
+                       on a loop.
+``django_loom.W002``   The project's ASGI module still makes Django's own application. It is
+                       the module of ASGI_APPLICATION, else the ``asgi`` beside that of
+                       WSGI_APPLICATION.
+=====================  ==========================================================================
+
+What cannot be left to a check is an error at start: an unsupported version of Python or
+Django, and an app that is not in INSTALLED_APPS, whose checks would not run.
+"""
 
 from __future__ import annotations
 
+import ast
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from .conf import loom_settings
+from .exceptions import LoomSettingError
 
 
 def register_checks() -> None:
     """Register every check of this module."""
-    register(check_engines, Tags.database)
+    # Not tagged as of databases, for it connects to none: Django would run it only if asked to.
+    register(check_engines)
+    register(check_loom_setting)
+    register(check_asgi_module)
 
 
 def check_engines(**kwargs: Any) -> list[CheckMessage]:
@@ -32,6 +56,41 @@ def check_engines(**kwargs: Any) -> list[CheckMessage]:
         ].get("pool"):
             messages.append(_max_age(alias))
     return messages
+
+
+def check_loom_setting(**kwargs: Any) -> list[CheckMessage]:
+    """Read the setting ``LOOM``."""
+    try:
+        loom_settings()
+    except LoomSettingError as error:
+        return [
+            Error(
+                str(error),
+                hint="The keys, and what each takes, are in django_loom.conf.LoomSettings.",
+                id="django_loom.E002",
+            )
+        ]
+    return []
+
+
+def check_asgi_module(**kwargs: Any) -> list[CheckMessage]:
+    """Read, without importing it, which application the project's ASGI module makes."""
+    path = _asgi_module()
+    if path is None:
+        return []
+    imported = _imported_modules(path)
+    if "django.core.asgi" not in imported or "django_loom.asgi" in imported:
+        return []
+    return [
+        Warning(
+            f"{path} makes Django's own ASGI application, which runs each request in threads.",
+            hint=(
+                "Write `from django_loom.asgi import get_asgi_application` there. Silence this "
+                "if the project is not served over ASGI."
+            ),
+            id="django_loom.W002",
+        )
+    ]
 
 
 def _engine_blocks(alias: str, engine: object) -> CheckMessage:
@@ -56,3 +115,36 @@ def _max_age(alias: str) -> CheckMessage:
         ),
         id="django_loom.W001",
     )
+
+
+def _asgi_module() -> Path | None:
+    """Return the source file of the project's ASGI module, if it can be told which that is."""
+    asgi: object = getattr(settings, "ASGI_APPLICATION", None)
+    wsgi: object = getattr(settings, "WSGI_APPLICATION", None)
+    if isinstance(asgi, str):
+        module = asgi.rpartition(".")[0]
+    elif isinstance(wsgi, str) and wsgi.count(".") > 1:
+        module = wsgi.rsplit(".", 2)[0] + ".asgi"
+    else:
+        return None
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
+def _imported_modules(path: Path) -> set[str]:
+    """Return the modules that a source file imports, or imports names from, in any place."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    modules: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules.add(node.module)
+            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return modules

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import (
+    BadRequest,
+    ImproperlyConfigured,
+    RequestDataTooBig,
+    SynchronousOnlyOperation,
+)
 from django.db.utils import OperationalError
 
 
@@ -40,3 +45,50 @@ class TransactionBusy(LoomError, OperationalError):
 
 class EngineNotSupported(LoomError, ImproperlyConfigured):
     """A database ENGINE would block the event loop, or has no pool."""
+
+
+class AppNotInstalled(LoomError, ImproperlyConfigured):
+    """A part of django-loom is used without its app, which puts Django on the loop."""
+
+
+class LoomSettingError(LoomError, ImproperlyConfigured):
+    """A key or a value of the ``LOOM`` setting is not valid."""
+
+
+class BodyTooLarge(LoomError, RequestDataTooBig):
+    """A request body has more bytes than ``LOOM["MAX_BODY"]``; answered 413."""
+
+
+class BodyTimeout(LoomError, BadRequest):
+    """A request body came more slowly than ``LOOM`` allows; answered 408."""
+
+
+class BodyNotRead(LoomError, SynchronousOnlyOperation):
+    """A streaming async view used the body before it has awaited it."""
+
+
+class BodyInUse(LoomError, RuntimeError):
+    """Two tasks read one request body at the same time."""
+
+
+class ClientDisconnected(LoomError, OSError):
+    """The client left while its request body was being read."""
+
+
+class ThreadsBusy(LoomError):
+    """All threads for views are in use, and their queue is full; answered 503."""
+
+
+class UnsupportedProtocol(LoomError, ValueError):
+    """A server offered a connection of a type that the application does not speak."""
+
+
+class FileUnreadable(LoomError, RuntimeError):
+    """The file of a FileResponse is closed, or failed to be read.
+
+    Not an ``OSError``: that, in sending a response, means that the client has left.
+    """
+
+
+class FileTruncated(FileUnreadable):
+    """A file became shorter while it was being sent; the connection has to be aborted."""

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from importlib import import_module
 from operator import attrgetter
+from types import MethodType
 from typing import Any
 
 import asgiref.sync
 import django
 from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, iscoroutinefunction
 from django.apps import apps
+from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 
 from .bridge import await_, current_call, run_in_thread, run_sync
@@ -83,13 +85,50 @@ def _run_in_thread(original: Any) -> Any:
 
 
 def _in_thread(original: Any) -> Any:
-    """Run CPU-heavy work of synchronous code on a loop in a thread."""
+    """Run what blocks or burns CPU, in synchronous code on a loop, in a thread."""
 
     @wraps(original)
     def replacement(*args: Any, **kwargs: Any) -> Any:
         return run_in_thread(original, *args, **kwargs)
 
     return replacement
+
+
+def _call_method_directly(original: Any) -> Any:
+    """Let the chain of middleware call a bound method where it has an object to call.
+
+    Python calls a method without using the C stack, an object not. Of the C stack each
+    wait copies what is in use, to and fro.
+    """
+
+    @wraps(original)
+    def convert_exception_to_response(get_response: Any) -> Any:
+        method = getattr(get_response, "__call__", None)  # noqa: B004 - only objects have one
+        if isinstance(method, MethodType) and not iscoroutinefunction(get_response):
+            get_response = method
+        return original(get_response)
+
+    return convert_exception_to_response
+
+
+def _csrf_before_body(original: Any) -> Any:
+    """Check a CSRF token in the header before the body is read."""
+    from .http.csrf import check_header_first
+
+    return check_header_first(original)
+
+
+def _remote_user_by_header(original: Any) -> Any:
+    """Look for the user where the async twin does: an ASGI request has no ``REMOTE_USER``."""
+
+    @wraps(original)
+    def process_request(self: Any, request: Any) -> None:
+        if isinstance(request, ASGIRequest):
+            async_to_sync(self.aprocess_request)(request)
+        else:
+            original(self, request)
+
+    return process_request
 
 
 def _by_sync_twin(original: Any) -> Any:
@@ -138,6 +177,9 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("django.db", "connections._connections", _connection_storage),
     Rebinding("django.db.transaction", "Atomic.__enter__", _atomic("enter")),
     Rebinding("django.db.transaction", "Atomic.__exit__", _atomic("exit")),
+    Rebinding("django.core.handlers.base", "convert_exception_to_response", _call_method_directly),
+    Rebinding("django.middleware.csrf", "CsrfViewMiddleware._check_token", _csrf_before_body),
+    Rebinding("django.utils.log", "AdminEmailHandler.send_mail", _in_thread),
     # Each module that has these names of its own.
     Rebinding("django.contrib.auth.hashers", "verify_password", _in_thread),
     Rebinding("django.contrib.auth.hashers", "make_password", _in_thread),
@@ -151,6 +193,13 @@ REBINDINGS: tuple[Rebinding, ...] = (
         "django.contrib.auth.base_user", "AbstractBaseUser.acheck_password", _by_sync_twin, _AUTH
     ),
     Rebinding("django.contrib.auth.models", "UserManager._acreate_user", _by_sync_twin, _AUTH),
+    Rebinding(
+        "django.contrib.auth.middleware",
+        "RemoteUserMiddleware.process_request",
+        _remote_user_by_header,
+        _AUTH,
+        (6, 1),
+    ),
     *(
         Rebinding(module, "sync_to_async", _sync_to_async(sites.policy), sites.app)
         for module, sites in CALL_SITES.items()

@@ -24,7 +24,7 @@ class Accepted:
 
     test: str
     reason: str
-    modes: tuple[str, ...] = ("b", "c")
+    modes: tuple[str, ...] = ("b", "c", "d", "e")
     databases: tuple[str, ...] = ("postgresql", "sqlite")
     django: tuple[str, ...] = ()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from .compare import within
 from .events import fixture_scope
 from .outcomes import GOOD, TestRecord
 from .suite import ModeRun
@@ -47,10 +48,7 @@ class Baseline:
         self.tests |= run.tests
 
     def restricted_to(self, labels: Iterable[str]) -> dict[str, TestRecord]:
-        prefixes = tuple(label + "." for label in labels)
-        return {
-            test: record for test, record in self.tests.items() if (test + ".").startswith(prefixes)
-        }
+        return within(labels, self.tests)
 
 
 def worth_a_second_look(runs: Iterable[ModeRun]) -> set[str]:

@@ -40,27 +40,28 @@ def _run(options: argparse.Namespace) -> Report:
         python = "{}.{}".format(*sys.version_info)
         where = CACHE / f"{options.db}{provided.fingerprint}-django{version}-py{python}"
         suite = Suite(tests, where / "logs", provided, limits, options.jobs)
-        modes = options.modes or (["b", "c"] if options.ci else list(MODES))
-        report = Command(suite, _labels(options, tests), where).run(modes, options.fresh)
+        report = Command(suite, _labels(options, tests), where).run(options.fresh)
     report.sort_out(accepted.load(options.db, ".".join(version.split(".")[:2])))
     report.save(where / "summary.json")
     return report
 
 
-def _labels(options: argparse.Namespace, tests: Path) -> list[str]:
-    if options.labels:
-        return list(options.labels)
+def _labels(options: argparse.Namespace, tests: Path) -> dict[str, list[str]]:
+    letters = options.modes or [letter for letter in MODES if not options.ci or letter != "a"]
     packages = sources.packages(tests)
-    return selection.for_ci(packages) if options.ci else packages
+    return {
+        letter: list(options.labels) or selection.choose(packages, MODES[letter], options.ci)
+        for letter in letters
+    }
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add, environ = parser.add_argument, os.environ.get
     add("labels", nargs="*", help='packages, or parts like "queries.tests.Queries1Tests"')
-    add("--ci", action="store_true", help="only the packages that run in CI; modes b and c")
+    add("--ci", action="store_true", help="only the packages that run in CI; not mode a")
     add("--db", default=environ("DB") or "postgresql", choices=sorted(STOCK_ENGINES))
-    add("--modes", default=environ("MODES", ""), type=_modes, help="default: a b c")
+    add("--modes", default=environ("MODES", ""), type=_modes, help="default: a b c d e")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     add("--fresh", action="store_true", help="run (a) even where a stored run of it exists")
     add("--silence", type=float, default=120, help="seconds until a test counts as hanging")

@@ -1,6 +1,6 @@
 """Which tests pass on the stock engine and not on ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .outcomes import BAD, GOOD, SKIPPED, TestRecord
@@ -17,6 +17,12 @@ class Difference:
     outcome: str
     stock: str
     detail: str
+
+
+def within(labels: Iterable[str], records: Mapping[str, TestRecord]) -> dict[str, TestRecord]:
+    """The records of tests that belong to ``labels``."""
+    prefixes = tuple(label + "." for label in labels)
+    return {test: record for test, record in records.items() if (test + ".").startswith(prefixes)}
 
 
 def differences(

@@ -6,6 +6,7 @@ tests that already have an outcome in it.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,7 @@ class ChunkLog:
     started_in_attempt: int = 0
     ready: bool = False
     ended: bool = False
-    turns: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def read(cls, path: Path) -> "ChunkLog":
@@ -64,8 +65,8 @@ class ChunkLog:
                     record.seconds = event["seconds"]
             case "outcome":
                 self._record(event["test"], TestRecord(event["outcome"], event.get("detail", "")))
-            case "turns":
-                self.turns += event["turns"]
+            case "counts":
+                self.counts.update(event["counts"])
             case "end":
                 self.ended = True
 

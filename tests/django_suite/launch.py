@@ -37,7 +37,7 @@ def run_on_loop(events: Path) -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(django_loom.run_sync(runpy.run_path, sys.argv[0], run_name="__main__"))
     finally:
-        log.write("turns", turns=loop.turns)
+        log.write("counts", counts={"loop turns": loop.turns})
 
 
 if __name__ == "__main__":

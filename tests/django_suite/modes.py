@@ -1,4 +1,4 @@
-"""The three ways in which the suite is run, and the engines it is run on."""
+"""The ways in which the suite is run, and the engines it is run on."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ class Mode:
     title: str
     ours: bool
     on_loop: bool
+    sync_views: str | None = None  # LOOM["SYNC_VIEWS"] where our handler serves the requests
 
 
 MODES = {
@@ -19,6 +20,8 @@ MODES = {
         Mode("a", "stock engine", ours=False, on_loop=False),
         Mode("b", "our engine, plain sync", ours=True, on_loop=False),
         Mode("c", "our engine, on one event loop", ours=True, on_loop=True),
+        Mode("d", "our handler, views on the loop", ours=True, on_loop=False, sync_views="loop"),
+        Mode("e", "our handler, views in threads", ours=True, on_loop=False, sync_views="thread"),
     )
 }
 

@@ -1,6 +1,7 @@
 """Runs one chunk: in one child or, after a crash or a hang, in as many as it takes."""
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .child import Child, Limits
@@ -15,13 +16,13 @@ TAIL = 6_000
 
 @dataclass
 class ChunkResult:
-    """What became of a chunk's tests, and how often its event loop turned."""
+    """What became of a chunk's tests, and what its child has counted."""
 
     records: dict[str, TestRecord]
-    turns: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
 
     def __or__(self, other: "ChunkResult") -> "ChunkResult":
-        return ChunkResult(self.records | other.records, self.turns + other.turns)
+        return ChunkResult(self.records | other.records, self.counts + other.counts)
 
 
 @dataclass
@@ -47,10 +48,10 @@ class ChunkProcess:
                 return self._divided() if len(self.chunk.labels) > 1 else self._dead(log, how)
             if (culprits := blame(log)) is None:
                 teardown = {f"teardown of {self.chunk.name}": self._record(how)}
-                return ChunkResult(log.settled() | teardown, log.turns)
+                return ChunkResult(log.settled() | teardown, log.counts)
             self._mark(culprits, how)
         log = ChunkLog.read(self.config.events)
-        return ChunkResult(log.settled(), log.turns)
+        return ChunkResult(log.settled(), log.counts)
 
     def _child(self) -> Child:
         return Child(self.chunk.labels, self.config, self.tests, self.output, self.limits)

@@ -80,10 +80,19 @@ class RecordingRunner(DiscoverRunner):
         RecordingRunner._outermost_taken = True
         if self._recording and MODES[config.mode].ours:
             from django_loom import reroute
+            from django_loom.db import wrapper
 
-            reroute.install()  # as the app does when it is ready, but without adding an app
+            # As the app does when it is ready, but without an app that Django's tests would count.
+            reroute.install()
+            wrapper.require_app = lambda what: None
+        if self._recording and MODES[config.mode].sync_views:
+            from . import handlers  # needs apps that are ready
+
+            handlers.install()
         failures: int = super().run_tests(test_labels, **kwargs)
         if self._recording:
+            if MODES[config.mode].sync_views:
+                log.write("counts", counts=handlers.served())
             log.write("end")
         return failures
 

@@ -33,6 +33,9 @@ COLUMNS = {
     "hung": (HUNG, CRASHED, LOST),
     "skipped": (SKIPPED,),
 }
+# What children count: proof that tests waited on a loop, that our handler answered, that views
+# ran in its threads.
+PROOFS = ("loop turns", "requests", "in threads")
 # Beyond these the rest stands in the summary file only.
 DETAIL_LINES = 12
 DETAILED = 15
@@ -72,7 +75,7 @@ class Report:
         return "\n".join(parts)
 
     def _table(self) -> str:
-        rows = [("", "tests", *COLUMNS, "seconds", "loop turns")]
+        rows = [("", "tests", *COLUMNS, "seconds", *PROOFS)]
         rows += [
             (_title(run), *(str(number) for number in _figures(run).values())) for run in self.runs
         ]
@@ -95,7 +98,8 @@ class Report:
 
 def _figures(run: ModeRun) -> dict[str, float]:
     counts = {name: run.count(*outcomes) for name, outcomes in COLUMNS.items()}
-    return {"tests": len(run.tests), **counts, "seconds": run.seconds, "loop turns": run.turns}
+    proofs = {name: run.counts[name] for name in PROOFS}
+    return {"tests": len(run.tests), **counts, "seconds": run.seconds, **proofs}
 
 
 def _title(run: ModeRun) -> str:

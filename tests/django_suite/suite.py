@@ -3,6 +3,7 @@
 import queue
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ class ModeRun:
     mode: str
     seconds: float = 0.0
     tests: dict[str, TestRecord] = field(default_factory=dict)
-    turns: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
 
     def count(self, *outcomes: str) -> int:
         return sum(record.outcome in outcomes for record in self.tests.values())
@@ -58,7 +59,7 @@ class Suite:
 
         for result in self._in_parallel(run_one, chunks):
             run.tests |= result.records
-            run.turns += result.turns
+            run.counts += result.counts
         run.seconds = round(time.monotonic() - began, 1)
         return run
 

@@ -39,6 +39,7 @@ class LeasingMixin(_Base):
     owner: SyncCall | None = None  # the run_sync() call that uses this wrapper
     managed: bool = False  # django.db.connections handed it out; no copy of somebody's
     shared: bool = False  # managed, for code on loops, used by one call after the other
+    pooled: bool = False  # a thread's, for code that a server on a loop has sent there
     used_on_loop: bool = False
     generation: int = 0  # grows when the wrapper goes to another call
     pinned_cursors: int = 0
@@ -90,8 +91,10 @@ class LeasingMixin(_Base):
 
     @property
     def uses_pool(self) -> bool:
-        """Whether the connection comes from the pool: on loops, or if that is set."""
-        return self.shared or (self.managed and bool(self.settings_dict["OPTIONS"].get("pool")))
+        """Whether the connection comes from the pool: in a server on a loop, or if that is set."""
+        if self.shared or self.pooled:
+            return True
+        return self.managed and bool(self.settings_dict["OPTIONS"].get("pool"))
 
     def connect(self) -> None:
         """Get a connection: from the pool on a loop or if it is set, else a new one."""

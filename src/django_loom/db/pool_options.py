@@ -14,8 +14,9 @@ from django_loom.exceptions import PoolOptionError
 class PoolOptions:
     """The pool's options; names and units are those of psycopg_pool.
 
-    The pool opens a connection when somebody needs it, none ahead of need, and looks
-    for connections to close when one is given back: it has no thread and no timer.
+    The pool opens a connection when somebody needs it, and looks for connections to
+    close when one is given back: it has no thread and no timer. A server opens
+    ``min_size`` at its start, and looks regularly; see ``django_loom.db.lifespan``.
 
     :param min_size: connections that the pool keeps, however long they are idle.
     :param max_size: connections that the pool has at most.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -46,6 +47,7 @@ class ConnectionPool:
         self._idle: deque[Slot] = deque()  # the longest idle first
         self._used: set[Slot] = set()
         self._waiters: deque[_SlotWaiter] = deque()
+        self._waiters_for_the_end: list[Waiter] = []
         self.is_closed = False
         self._timeouts = self._refused = self._created = self._lost = 0
         self._waits = self._uses = 0
@@ -134,6 +136,42 @@ class ConnectionPool:
             waiter.wake()
         for connection in connections:
             self._close_connection(connection)
+
+    def wait_until_unused(self, timeout: float) -> None:
+        """Wait until all that a closed pool has handed out has come back.
+
+        :param timeout: seconds to wait at most.
+        :raises PoolTimeout: somebody holds a connection still; it says who.
+        """
+        waiter = Waiter()
+        with self._lock:
+            if not self._used:
+                return
+            self._waiters_for_the_end.append(waiter)
+        try:
+            waiter.wait(timeout)
+        finally:
+            with self._lock:
+                self._waiters_for_the_end.remove(waiter)
+        if not waiter.granted:
+            raise PoolTimeout(
+                f"Connections to database {self.alias!r} are in use still, {timeout:g} s "
+                f"after its pool was closed. {self._describe()}"
+            )
+
+    def close_stale(self) -> float:
+        """Close the connections that were idle for longer than ``max_idle``.
+
+        :return: seconds until there can be such a connection again.
+        """
+        with self._lock:
+            stale = self._take_stale()
+            oldest = self._idle[0].idle_since if self._idle else math.inf
+        for connection in stale:
+            self._close_connection(connection)
+        left = oldest + self.options.max_idle - time.monotonic()
+        # One that is past its time is kept by min_size, until others come back.
+        return left if 0 <= left < math.inf else self.options.max_idle
 
     def statistics(self) -> PoolStatistics:
         """Return the pool's figures at this moment."""
@@ -241,6 +279,10 @@ class ConnectionPool:
         self._uses += 1
         self._use_time += now - slot.taken_at
         slot.holder = None
+        if self.is_closed and not self._used:
+            for waiter in self._waiters_for_the_end:
+                waiter.granted = True
+                waiter.wake()
 
     def _take_stale(self) -> list[Any]:
         """Take out the connections that were idle for longer than ``max_idle``."""

@@ -17,6 +17,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from django.conf import settings
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
 from django_loom.bridge import current_call
 
 ExecuteWrapper = Callable[..., Any]
@@ -56,6 +60,23 @@ _wrappers: ContextVar[_Wrappers] = ContextVar("loom_execute_wrappers", default=_
 def on_loop() -> bool:
     """Tell if the calling code runs on an event loop, in a coroutine or below one."""
     return current_call() is not None or _get_running_loop() is not None
+
+
+def begin_logs(**signal: Any) -> None:
+    """Begin the logs of a request, which its tasks and threads share; for ``request_started``.
+
+    Django empties the logs of the thread's connections then; on a loop there may be
+    none yet. A capture around the request, as in a test, goes on.
+    """
+    if settings.DEBUG and on_loop():
+        known = _captures.get()
+        limit = BaseDatabaseWrapper.queries_limit
+        begun = {
+            alias: _Capture(False, deque(maxlen=limit))
+            for alias in connections
+            if alias not in known or not known[alias].forced
+        }
+        _captures.set({**known, **begun})
 
 
 class QueryCaptureMixin:

@@ -67,6 +67,11 @@ def _serves(known: tuple[str, ConnectionPool], name: str) -> bool:
     return known[0] == name and not known[1].is_closed
 
 
+def pools() -> list[ConnectionPool]:
+    """Return every pool that the process has now."""
+    return [known[1] for known in list(_pools.values())]
+
+
 def close(alias: str) -> None:
     """Close the pool of a database, if there is one."""
     with _lock:

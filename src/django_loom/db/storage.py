@@ -43,6 +43,7 @@ class ThreadConnections(dict[str, Any]):
     """
 
     def __init__(self) -> None:
+        self.pooled = False  # whether connections made now come from the pools
         self._pid = os.getpid()
         self._thread_ident = threading.get_ident()
 
@@ -101,6 +102,21 @@ class ConnectionStorage:
                 if connection not in of_waiting_code:
                     connection.give_back_if_idle()
 
+    @contextmanager
+    def pooled_leases(self) -> Iterator[None]:
+        """Use the pools in this thread, also without ``OPTIONS["pool"]``.
+
+        For synchronous code of a server on a loop: a lease is taken with the first
+        query, and given back at the end of the block.
+        """
+        threads = self.of_this_thread()
+        before, threads.pooled = threads.pooled, True
+        try:
+            with self.leases_end():
+                yield
+        finally:
+            threads.pooled = before
+
     def __getattr__(self, alias: str) -> Any:
         threads_own = self._threads.connections.get(alias)
         scope = scopes.find(alias, threads_own)
@@ -127,6 +143,8 @@ class ConnectionStorage:
             connection.pool_options  # noqa: B018 - a wrong key is an error now, not later
         call = getcurrent()
         if type(call) is not SyncCall:
+            if ours:
+                connection.pooled = self._threads.connections.pooled
             self._threads.connections[alias] = connection
             return
         if not ours:

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 
+from django_loom.conf import require_app
+
 from . import scopes
 from .cursors import LeasedCursor, LeasedDebugCursor, PinnedCursor
 from .leases import LeasingMixin
@@ -58,6 +60,8 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
 
     def connect(self) -> None:
         """Get a connection: from the pool on a loop or if it is set, else a new one."""
+        if not self.managed:
+            require_app(f"The ENGINE of DATABASES[{self.alias!r}]")
         refuse_in_coroutine("connect to the database")
         super().connect()
 

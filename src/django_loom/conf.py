@@ -1,0 +1,103 @@
+"""What a project's settings say: the app, and ``LOOM``, few keys with their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from .exceptions import AppNotInstalled, LoomSettingError
+
+
+@dataclass(frozen=True, slots=True)
+class LoomSettings:
+    """``settings.LOOM`` with its defaults; a key is spelled as the attribute."""
+
+    SYNC_VIEWS: str = "thread"
+    """Where synchronous views run: ``"thread"``, safe for code that blocks, or ``"loop"``."""
+
+    THREADS: int = 10
+    """Threads for synchronous views, for the whole process."""
+
+    THREAD_QUEUE: int = 1000
+    """Requests that may wait for one of ``THREADS``; the next is answered 503."""
+
+    MAX_BODY: int | None = 1024**3
+    """Bytes that a request body may have, whatever its Content-Length says; None: any number."""
+
+    BODY_TIMEOUT: float = 30.0
+    """Seconds that the server waits for a body in all, beyond what ``BODY_RATE`` grants."""
+
+    BODY_RATE: int = 500
+    """Bytes per second of body that a client must reach: each as many grant it one second more."""
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        :raises LoomSettingError: a value is of a wrong type, or out of range.
+        """
+        self._require("SYNC_VIEWS", self.SYNC_VIEWS in ("thread", "loop"), "'thread' or 'loop'")
+        for name in ("THREADS", "BODY_RATE"):
+            self._require(name, _is_whole(getattr(self, name), 1), "a whole number of at least 1")
+        self._require("THREAD_QUEUE", _is_whole(self.THREAD_QUEUE, 0), "a whole number, 0 or more")
+        self._require(
+            "MAX_BODY",
+            self.MAX_BODY is None or _is_whole(self.MAX_BODY, 0),
+            "a whole number of bytes, or None for no limit",
+        )
+        timeout: object = self.BODY_TIMEOUT
+        is_seconds = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        self._require("BODY_TIMEOUT", is_seconds and self.BODY_TIMEOUT > 0, "seconds above 0")
+
+    def _require(self, name: str, valid: bool, expected: str) -> None:
+        if not valid:
+            raise LoomSettingError(
+                f"LOOM[{name!r}] must be {expected}; it is {getattr(self, name)!r}."
+            )
+
+
+def _is_whole(value: object, minimum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+@lru_cache(maxsize=1)
+def loom_settings() -> LoomSettings:
+    """Return ``settings.LOOM`` with defaults for what it leaves out.
+
+    :raises LoomSettingError: a key is not known, or a value not valid.
+    """
+    given: Any = getattr(settings, "LOOM", {})
+    if not isinstance(given, dict):
+        raise LoomSettingError(f"LOOM must be a dictionary; it is {given!r}.")
+    known = [field.name for field in fields(LoomSettings)]
+    for key in given:
+        if key not in known:
+            raise LoomSettingError(f"LOOM has the unknown key {key!r}. Known: {', '.join(known)}.")
+    return LoomSettings(**given)
+
+
+def require_app(what: str) -> None:
+    """Refuse to go on where the app is missing: Django would not be on the loop.
+
+    While Django is still loading the apps, nothing is refused.
+
+    :param what: what of django-loom is used, as the subject of a sentence.
+    :raises AppNotInstalled: saying what to add.
+    """
+    if apps.ready and not apps.is_installed("django_loom"):
+        raise AppNotInstalled(
+            f"{what} needs the app 'django_loom', which is not in INSTALLED_APPS. "
+            'Write INSTALLED_APPS = ["django_loom", ...].'
+        )
+
+
+def _read_again(*, setting: str, **kwargs: Any) -> None:
+    if setting == "LOOM":
+        loom_settings.cache_clear()
+
+
+setting_changed.connect(_read_again)

@@ -1,0 +1,1 @@
+"""HTTP over ASGI: one greenlet for each request."""

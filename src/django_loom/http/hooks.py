@@ -1,0 +1,25 @@
+"""What the HTTP room asks of the database room, which it does not import."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+AsyncView = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseHooks:
+    """Small callables that ``django_loom.asgi`` fills in.
+
+    ``atomic(alias)`` decorates an async view so that it runs in a transaction.
+    ``thread_leases()`` is entered in a thread around a view: what the view uses comes
+    from the pools, and goes back there at its end. ``pools()`` is entered when the
+    server starts, and left when it stops.
+    """
+
+    atomic: Callable[[str], Callable[[AsyncView], AsyncView]]
+    thread_leases: Callable[[], AbstractContextManager[None]]
+    pools: Callable[[], AbstractAsyncContextManager[None]]

@@ -1,0 +1,46 @@
+"""The ASGI lifespan protocol: what begins and ends with the server process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+Message = dict[str, Any]
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+
+logger = logging.getLogger("django_loom")
+
+
+@asynccontextmanager
+async def no_lifespan(application: Any) -> AsyncIterator[None]:
+    """Begin and end nothing of the user's."""
+    yield
+
+
+async def serve_lifespan(
+    context: AbstractAsyncContextManager[Mapping[str, Any] | None],
+    scope: Message,
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
+) -> None:
+    """Enter a context when the server starts, and leave it when it stops.
+
+    What the context gives is put into ``scope["state"]``, from where the server
+    hands it on with each request. Source: ASGI specification, "Lifespan Protocol".
+    """
+    await receive()  # lifespan.startup
+    state = "startup"
+    try:
+        async with context as given:
+            if given is not None:
+                scope.setdefault("state", {}).update(given)
+            await send({"type": "lifespan.startup.complete"})
+            state = "shutdown"
+            await receive()  # lifespan.shutdown
+    except Exception as error:
+        logger.exception("The application's %s failed", state)
+        await send({"type": f"lifespan.{state}.failed", "message": str(error)})
+    else:
+        await send({"type": "lifespan.shutdown.complete"})

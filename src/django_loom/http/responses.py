@@ -1,0 +1,98 @@
+"""Sending a response over ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from contextvars import copy_context
+from typing import Any
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from django_loom.exceptions import ClientDisconnected
+
+from .clean_context import await_in
+
+Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+# Beyond this a body goes in parts, so that a slow client's server need not copy it whole.
+CHUNK_BYTES = 2**18
+
+
+def until_client_leaves(send: Send, at_the_end: Callable[[], object]) -> Send:
+    """Tell a ``send()`` that fails because the client has left from errors of the view's own.
+
+    Source: ASGI specification, "Disconnected Client - send exception".
+
+    :param at_the_end: called before the last message is sent. With that, servers say
+        ``http.disconnect``, some before ``send()`` returns, and no client may have left.
+    """
+    context = copy_context()
+
+    async def checked(message: Message) -> None:
+        try:
+            if message["type"] == "http.response.start" or message.get("more_body"):
+                await send(message)
+            else:  # the end, with which the server may go on to the next request
+                at_the_end()
+                await await_in(context, _sent(message, send))
+        except OSError as error:
+            raise ClientDisconnected("the client left before it had the whole response") from error
+
+    return checked
+
+
+async def _sent(message: Message, send: Send) -> None:
+    await send(message)
+
+
+async def send_head(response: HttpResponseBase, send: Send) -> None:
+    """Send the status and the headers, cookies among them."""
+    headers = [(name.encode("ascii"), _encoded(value)) for name, value in response.items()]
+    for cookie in response.cookies.values():
+        headers.append((b"Set-Cookie", cookie.OutputString().encode("ascii")))
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+
+
+async def send_response(response: HttpResponse, send: Send, *, with_content: bool) -> None:
+    """Send a response that has its content in memory; no content in answer to HEAD."""
+    await send_head(response, send)
+    content = response.content if with_content else b""
+    if len(content) <= CHUNK_BYTES:
+        await send({"type": "http.response.body", "body": content})
+        return
+    rest = memoryview(content)
+    while rest:
+        part, rest = rest[:CHUNK_BYTES], rest[CHUNK_BYTES:]
+        message = {"type": "http.response.body", "body": bytes(part), "more_body": bool(rest)}
+        await send(message)
+
+
+async def send_parts(parts: AsyncIterator[bytes], send: Send) -> None:
+    """Send a body part by part, each when the one before has gone."""
+    async with aclosing(parts) as content:  # type: ignore[type-var]
+        async for part in content:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+async def send_async_content(response: StreamingHttpResponse, send: Send) -> None:
+    """Send what an async iterator gives, and close it, however the sending ends."""
+    iterator = response._iterator
+    try:
+        await send_parts(response.streaming_content, send)
+    finally:
+        # The content is a generator of Django's around the view's, which it leaves open.
+        if hasattr(iterator, "aclose"):
+            await iterator.aclose()
+
+
+async def send_no_content(send: Send) -> None:
+    """Send the end of a response that has no body, as to a HEAD request."""
+    await send({"type": "http.response.body"})
+
+
+def _encoded(value: str | bytes) -> bytes:
+    return value.encode("latin1") if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""A Django site that tells what its requests have met."""
