@@ -1,0 +1,63 @@
+"""What the generator can do, measured against a server that does nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from .exceptions import GeneratorError
+from .pinning import cores
+from .plan import LoadPlan
+from .process import run_processes
+
+COMMAND = (sys.executable, "-m", "django_loom.lab.null_server")
+CLIENTS = 32
+SECONDS = 0.5
+
+
+@cache
+def ceiling(keep_alive: bool, core: int | None) -> float:
+    """Requests that one generator can make in a second of its processor time.
+
+    Measured once for each kind of load, in about a second; raises `GeneratorError` if that fails.
+    """
+    other = next((each for each in cores() if each != core), None)
+    with null_server(core=None if core is None else other) as url:
+        result = run_processes(
+            LoadPlan(
+                url=url,
+                clients=CLIENTS,
+                seconds=SECONDS,
+                warmup=SECONDS / 2,
+                keep_alive=keep_alive,
+                core=core,
+                timeout=5.0,
+            )
+        )
+    if not result.requests or result.failures:
+        raise GeneratorError(f"calibration: {result.statuses} answers, errors {result.errors}")
+    return result.requests_per_second * result.seconds / result.cpu_seconds
+
+
+@contextmanager
+def null_server(wait: float = 0.0, core: int | None = None) -> Iterator[str]:
+    """The URL of a server that answers after so many seconds, in a process on that core."""
+    process = subprocess.Popen(
+        [*COMMAND, str(wait), *([] if core is None else [str(core)])],
+        stdin=subprocess.PIPE,  # its end tells the server to stop, however this process ends
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        if not port:
+            raise GeneratorError("the null server did not start")
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.kill()
+        process.communicate()

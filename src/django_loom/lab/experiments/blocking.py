@@ -1,0 +1,32 @@
+"""What does one blocking call do to an async server?"""
+
+from __future__ import annotations
+
+from ..conclusions import comparison, found, growth
+from ..experiment import Experiment
+from ..figures import Figures
+from .concurrency import UNIT, points
+
+
+def conclude(figures: Figures) -> list[str]:
+    most = max(figures.values(), default=0)
+    return found(
+        *(growth(figures, server, UNIT) for server in figures.servers),
+        comparison(figures, "aiohttp-blocking", "aiohttp", most, UNIT),
+        comparison(figures, "aiohttp-blocking", "sync", most, UNIT),
+    )
+
+
+EXPERIMENT = Experiment(
+    name="blocking",
+    question="What does one blocking call do to an async server?",
+    varies="concurrent clients",
+    expected=(
+        "While a coroutine sleeps with time.sleep(), the loop can do nothing else: the async server"
+        " has one request under way, as a sync worker has, and 10 requests per second are all it"
+        " gives."
+    ),
+    servers=("aiohttp", "aiohttp-blocking", "sync"),
+    points=points,
+    conclude=conclude,
+)

@@ -1,0 +1,41 @@
+"""How does each server behave as clients grow, when each request waits 0.1 s?"""
+
+from __future__ import annotations
+
+from ..conclusions import comparison, found, growth
+from ..experiment import Depth, Experiment, Point
+from ..figures import Figures
+
+WAIT = 0.1
+UNIT = "clients"
+
+
+def points(depth: Depth, server: str) -> list[Point]:
+    return [Point(server, clients, clients, WAIT) for clients in depth.clients]
+
+
+def conclude(figures: Figures) -> list[str]:
+    most = max(figures.values(), default=0)
+    return found(
+        *(growth(figures, server, UNIT) for server in figures.servers),
+        *(
+            comparison(figures, "loom", other, most, UNIT)
+            for other in ("sync", "threads", "asgi", "aiohttp")
+        ),
+    )
+
+
+EXPERIMENT = Experiment(
+    name="concurrency",
+    question="How does each server behave as clients grow, when each request waits 0.1 s?",
+    varies="concurrent clients",
+    expected=(
+        "A sync worker has one request under way: 10 requests per second however many clients"
+        " there are, and each client waits for all the others. Threads help until all are taken."
+        " An async server has every client's request under way: clients / 0.1 s requests per"
+        " second and 0.1 s for each, until its processor is busy."
+    ),
+    servers=("aiohttp", "sync", "threads", "asgi", "loom"),
+    points=points,
+    conclude=conclude,
+)

@@ -1,0 +1,41 @@
+"""What does a native ORM give, as clients grow and the database is further away?"""
+
+from __future__ import annotations
+
+from ..conclusions import comparison, found, growth
+from ..experiment import Depth, Experiment, Point
+from ..figures import Figures
+from .concurrency import UNIT
+
+LATENCIES = (0.0, 5.0, 50.0)  # milliseconds added to each round trip
+QUERIES = 4  # of a page
+
+
+def points(depth: Depth, server: str, latency: float = 0.0) -> list[Point]:
+    wait = QUERIES * latency / 1000
+    return [Point(server, clients, clients, wait) for clients in depth.clients]
+
+
+def conclude(figures: Figures) -> list[str]:
+    most = max(figures.values(), default=0)
+    return found(
+        *(growth(figures, server, UNIT) for server in figures.servers),
+        *(comparison(figures, "loom", other, most, UNIT) for other in ("threads", "asgi")),
+    )
+
+
+EXPERIMENT = Experiment(
+    name="orm",
+    question="How does a page of four queries behave as clients grow, with this database?",
+    varies="concurrent clients",
+    expected=(
+        "Each query waits for one round trip to the database. Threads wait for as many at once as"
+        " there are threads. Django's async ORM has a thread for each request, and goes there and"
+        " back for each query; loom awaits on the loop. Both wait for as many queries at once as"
+        " their pools have connections, 40, until the processor is busy. With no latency added a"
+        " page is computing mostly, and no model is drawn."
+    ),
+    servers=("threads", "asgi", "loom"),
+    points=points,
+    conclude=conclude,
+)

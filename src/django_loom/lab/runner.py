@@ -1,0 +1,118 @@
+"""Run an experiment: start its servers, measure its points by turns, stop the servers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from .catalogue import Kind, kind
+from .conditions import conditions
+from .exceptions import ServerError
+from .experiment import Depth, Experiment, Point
+from .measuring import run_load
+from .outcome import Outcome, Sample
+from .pinning import server_and_generator
+from .plan import MAX_REQUESTS, LoadPlan
+from .process import Generators
+from .servers import Server, running
+
+Progress = Callable[[int, Point, Sample], None]
+Check = Callable[[dict[str, Server]], list[str]]
+SEED = 20240229
+
+
+def nothing_to_note(servers: dict[str, Server]) -> list[str]:
+    return []
+
+
+def schedule(experiment: Experiment, depth: Depth, servers: tuple[str, ...]) -> list[Point]:
+    """Every point as often as it is repeated; each repeat is in a random order of its own."""
+    source = random.Random(SEED)
+    points = [point for server in servers for point in experiment.points(depth, server)]
+    return [point for _ in range(depth.repeats) for point in source.sample(points, k=len(points))]
+
+
+def run(
+    experiment: Experiment, depth: Depth, servers: tuple[str, ...], progress: Progress
+) -> Outcome:
+    """Measure the points of an experiment on ready-made servers, as `run_kinds` does."""
+    return run_kinds(experiment, depth, [kind(name) for name in servers], progress)
+
+
+def run_kinds(
+    experiment: Experiment,
+    depth: Depth,
+    kinds: list[Kind],
+    progress: Progress,
+    subject: str = "",
+    check: Check = nothing_to_note,
+) -> Outcome:
+    """Measure the points of an experiment; `progress` hears of each sample as it is taken.
+
+    `check` gets the servers before they are measured, and returns what to note of them. An
+    interrupt ends the run early: what was measured comes back with `complete` false. Raises
+    `ServerError` if a server does not come up or gives no good answer, with all servers stopped.
+    """
+    server_core, generator_core = server_and_generator() if experiment.pinned else (None, None)
+    servers = tuple(each.name for each in kinds)
+    outcome = Outcome(
+        experiment.name,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        {each.name: each.label for each in kinds},
+        {
+            **conditions(),
+            "commands": {each.name: " ".join(each.command(3)) for each in kinds},
+            "server core": server_core,
+            "generator core": generator_core,
+            "keep-alive": True,
+            "seconds of each load": depth.seconds,
+            "repeats": depth.repeats,
+            "seed": SEED,
+        },
+        subject=subject,
+    )
+    try:
+        with (
+            Generators() as generators,
+            experiment.beside() as variables,
+            running([with_variables(each, variables) for each in kinds], server_core) as started,
+        ):
+            outcome.notes += check(started)
+            for number, point in enumerate(schedule(experiment, depth, servers)):
+                sample = measure(started[point.server], point, depth, generator_core, generators)
+                outcome.samples.append(sample)
+                progress(number, point, sample)
+        outcome.complete = True
+    except KeyboardInterrupt:
+        pass  # what was measured is worth keeping
+    return outcome
+
+
+def with_variables(kind: Kind, variables: dict[str, str]) -> Kind:
+    return replace(kind, variables=(*kind.variables, *variables.items()))
+
+
+def measure(
+    server: Server, point: Point, depth: Depth, core: int | None, generators: Generators
+) -> Sample:
+    kind = server.kind
+    path = kind.path(point.wait) if point.number is None else kind.numbered_path(point.number)
+    plan = LoadPlan(
+        url=server.url + path,
+        clients=point.clients,
+        headers=kind.headers,
+        requests=depth.requests or MAX_REQUESTS,
+        seconds=depth.seconds,
+        warmup=0,
+        core=core,
+    )
+    result = run_load(plan, generators)
+    if not result.requests:
+        raise ServerError(
+            f"{server.kind.label} gave no good answer to {point.clients} clients:"
+            f" statuses {result.statuses}, errors {result.errors}; its last lines:\n"
+            f"{server.last_lines()}"
+        )
+    return Sample(point.server, point.x, point.clients, point.wait, result)

@@ -1,0 +1,1 @@
+"""A Django site whose pages make a few small queries."""

@@ -1,0 +1,1 @@
+"""A Django site whose views do nothing but wait."""

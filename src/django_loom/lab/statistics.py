@@ -1,0 +1,84 @@
+"""What repeated measurements say, and what they do not: medians, intervals, differences."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+FEWEST_SAMPLES = 3  # fewer say nothing about how much they vary
+SEED = 20240229  # the same samples give the same intervals each time
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A median and, with `CONFIDENCE`, what it lies between.
+
+    With fewer than `FEWEST_SAMPLES` samples `low` and `high` are None: nothing is known of them.
+    """
+
+    median: float
+    low: float | None
+    high: float | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as large one measurement is as another; `shown` if it surely differs."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    shown: bool
+
+
+def interval(samples: Sequence[float]) -> Interval:
+    """The median of one or more samples with its bootstrap percentile interval.
+
+    Raises `ValueError` without any sample.
+    """
+    if not samples:
+        raise ValueError("expected at least one sample")
+    middle = median(samples)
+    if len(samples) < FEWEST_SAMPLES:
+        return Interval(middle, None, None, len(samples))
+    low, high = bounds([median(again) for again in resamples(samples)])
+    return Interval(middle, low, high, len(samples))
+
+
+def ratio(samples: Sequence[float], others: Sequence[float]) -> Ratio:
+    """How the median of `samples` compares to that of `others`, both above zero.
+
+    A difference is shown when the intervals of the two do not overlap: a careful rule, that calls
+    fewer differences real than a test of the difference itself.
+
+    Raises `ValueError` without samples, or if those compared to are not above zero.
+    """
+    ours, theirs = interval(samples), interval(others)
+    if min(others) <= 0:
+        raise ValueError("expected samples above zero to compare to")
+    middle = ours.median / theirs.median
+    if ours.low is None or ours.high is None or theirs.low is None or theirs.high is None:
+        return Ratio(middle, None, None, shown=False)
+    apart = ours.low > theirs.high or ours.high < theirs.low
+    pairs = zip(resamples(samples, SEED), resamples(others, SEED + 1), strict=True)
+    low, high = bounds([median(mine) / median(other) for mine, other in pairs])
+    return Ratio(middle, low, high, shown=apart)
+
+
+def resamples(samples: Sequence[float], seed: int = SEED) -> list[list[float]]:
+    """Draws with replacement, as many as `RESAMPLES`, each as long as the samples."""
+    # Not for secrets; and seeded, so that a report can be made again.
+    source = random.Random(seed)
+    return [source.choices(samples, k=len(samples)) for _ in range(RESAMPLES)]
+
+
+def bounds(values: list[float]) -> tuple[float, float]:
+    """What the middle `CONFIDENCE` of the values lies between."""
+    in_order = sorted(values)
+    outside = round(len(in_order) * (1 - CONFIDENCE) / 2)
+    return in_order[outside], in_order[-1 - outside]

@@ -1,0 +1,103 @@
+"""The table of an experiment, and what the reader must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+
+from .experiments import described
+from .figures import Figures, PointFigures
+from .numbers import NOTHING, rounded, with_interval
+from .outcome import Outcome
+
+HEADINGS = [
+    "server",
+    "",
+    "requests/s",
+    "expected",
+    "ms per request",
+    "ms across all",
+    "p50",
+    "p95",
+    "p99",
+    "answers",
+    "failures",
+    "remark",
+]
+DEFINITIONS = (
+    "Requests/s counts 2xx answers, from the first request sent to the last answered. Ms per"
+    " request is clients / rate, ms across all is 1 / rate, as ab defines them; p50, p95 and p99"
+    " are latencies of single requests, and a queue that builds up counts as it builds. Each figure"
+    " is the median of the repeats; in brackets what it lies between with 95 % confidence"
+    " (bootstrap; shown from three repeats on). A difference is called shown when these intervals"
+    " do not overlap."
+)
+DOUBTFUL = "generator late"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What every form of the report says."""
+
+    title: str
+    question: str
+    expected: str
+    varies: str
+    conclusions: list[str]
+    notes: list[str]
+    rows: list[list[str]]
+    conditions: list[tuple[str, str]]
+    figures: Figures
+
+
+def report(outcome: Outcome) -> Report:
+    """The report of an outcome."""
+    of, figures = described(outcome.experiment), Figures(outcome)
+    return Report(
+        title=", ".join(filter(None, [of.name, outcome.subject, outcome.started])),
+        question=of.question,
+        expected=of.expected,
+        varies=of.varies,
+        conclusions=of.conclude(figures),
+        notes=list(notes(outcome, figures)),
+        rows=[row(figures, point) for point in figures.all()],
+        conditions=[(name, said(value)) for name, value in outcome.conditions.items()],
+        figures=figures,
+    )
+
+
+def row(figures: Figures, point: PointFigures) -> list[str]:
+    return [
+        figures.labels[point.server],
+        f"{point.x:g}",
+        with_interval(point.rate),
+        rounded(point.expected),
+        with_interval(point.time),
+        with_interval(point.across),
+        *(rounded(point.latency(attrgetter(name))) for name in ("p50", "p95", "p99")),
+        f"{point.requests:,}",
+        f"{point.failures:,}" if point.failures else NOTHING,
+        DOUBTFUL if point.doubtful else "",
+    ]
+
+
+def notes(outcome: Outcome, figures: Figures) -> Iterator[str]:
+    if not outcome.complete:
+        yield "This run was interrupted: the report is incomplete."
+    yield from outcome.notes
+    if any(point.failures for point in figures.all()):
+        yield "Some requests failed; they are in no other figure than that of the failures."
+    if any(point.doubtful for point in figures.all()):
+        yield (
+            f'Where it says "{DOUBTFUL}", the load generator was late itself, or used over half of'
+            " what it can do: these latencies are too high."
+        )
+
+
+def said(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {said(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(said(each) for each in value)
+    return {"True": "yes", "False": "no", "None": "none"}.get(str(value), str(value))

@@ -1,0 +1,140 @@
+"""The experiment orm: its databases, the latency that is added, and whole runs on SQLite."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from django_loom.lab import databases as databases_module
+from django_loom.lab.cli import lab
+from django_loom.lab.databases import Database, database, further_away, parsed
+from django_loom.lab.exceptions import UsageError
+from django_loom.lab.experiment import Depth
+from django_loom.lab.experiments.orm import points
+from django_loom.lab.latency_proxy import delayed
+from django_loom.lab.orm_runs import orm_outcomes, table
+from tests.services import Postgres
+
+SMALL = Depth(clients=(2,), repeats=1, seconds=0.05)
+
+
+@pytest.fixture
+def no_private_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases_module, "PRIVATE", "no_such_package")
+
+
+def table_names(postgres: Postgres) -> set[str]:
+    with psycopg.connect(postgres.dsn) as connection:
+        return {name for (name,) in connection.execute("SELECT tablename FROM pg_tables")}
+
+
+def test_the_wait_of_a_page_is_that_of_its_queries() -> None:
+    assert [point.wait for point in points(SMALL, "loom", 50.0)] == [0.2]
+    assert [point.wait for point in points(SMALL, "loom")] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgres://me:p%40ss@db:6543/shop", ("shop", "me", "p@ss", "db", 6543)),
+        (
+            "postgresql://postgres:@/postgres?host=/tmp/x",
+            ("postgres", "postgres", "", "/tmp/x", 5432),
+        ),
+        ("postgres://", ("postgres", "postgres", "", "127.0.0.1", 5432)),
+    ],
+)
+def test_the_parts_of_a_url(url: str, expected: tuple[Any, ...]) -> None:
+    found = parsed(url, "PostgreSQL")
+    assert (found.name, found.user, found.password, found.host, found.port) == expected
+
+
+def test_without_postgres_it_is_sqlite(no_private_postgres: None, tmp_path: Path) -> None:
+    with database(None, tmp_path) as found:
+        assert found.what.startswith("SQLite, as there is no --postgres")
+        assert not found.has_latency
+        assert found.django() == {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(tmp_path / "db.sqlite3"),
+        }
+
+
+def test_no_latency_is_no_proxy() -> None:
+    near = Database("it", "engine", "name", host="127.0.0.1", port=1)
+    with further_away(near, 0) as reached:
+        assert reached is near
+
+
+def test_what_goes_through_the_proxy_arrives_in_order_and_so_does_the_answer() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        delayed("127.0.0.1", listener.getsockname()[1], 1) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as client,
+    ):
+        upstream, _ = listener.accept()
+        with upstream, upstream.makefile("rb") as received, client.makefile("rb") as answered:
+            lines = [b"%d\n" % number for number in range(200)]
+            for line in lines:
+                client.sendall(line)
+            assert [received.readline() for _ in lines] == lines
+            upstream.sendall(b"answer\n")
+            assert answered.readline() == b"answer\n"
+            client.shutdown(socket.SHUT_WR)
+            assert received.readline() == b""
+
+
+def test_a_database_that_is_not_there_closes_the_proxys_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = listener.getsockname()[1]
+    with (
+        delayed("127.0.0.1", nobody, 1) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as client,
+    ):
+        assert client.recv(1) == b""
+
+
+def test_the_table_is_there_for_the_block_only(postgres: Postgres, tmp_path: Path) -> None:
+    with table(parsed(postgres.dsn, "a test's"), tmp_path):
+        assert "loom_lab_note" in table_names(postgres)
+    assert "loom_lab_note" not in table_names(postgres)
+
+
+def test_a_run_with_latency(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_loom.lab.orm_runs.LATENCIES", (1.0,))
+    (outcome,) = orm_outcomes(SMALL, ("threads", "asgi", "loom"), postgres.dsn)
+    assert outcome.complete
+    assert outcome.subject == "1 ms added"
+    assert outcome.notes[-1] == "Database: PostgreSQL of --postgres; 1 ms added to each round trip."
+    assert all(set(each.result.statuses) == {200} for each in outcome.samples)
+    assert "loom_lab_note" not in table_names(postgres)
+
+
+def test_a_run_on_sqlite_says_so(no_private_postgres: None) -> None:
+    (outcome,) = orm_outcomes(SMALL, ("loom",), None)
+    assert outcome.complete
+    assert outcome.subject == "0 ms added"
+    assert "No latency can be added to SQLite" in outcome.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://127.0.0.1/shop", "--postgres: expected a URL such as postgres://"),
+        ("postgres://127.0.0.1:1/shop", "cannot create the table of the site"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_clear_message(
+    url: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_loom.lab.cli.signal.signal", lambda *args: None)
+    command = ["run", "orm", "--postgres", url, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(lab, command, catch_exceptions=False)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    with pytest.raises(UsageError):
+        next(orm_outcomes(SMALL, ("loom",), url))
