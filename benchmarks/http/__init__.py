@@ -1,0 +1,1 @@
+"""Django under several servers, and its peers, over HTTP."""

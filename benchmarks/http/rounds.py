@@ -1,0 +1,118 @@
+"""Goes through contenders and routes, a server for each pool size and number of threads."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.database import Target
+from benchmarks.http import crowd, points, tables
+from benchmarks.http.peers import PEERS, ROUTES, specification
+from benchmarks.http.servers import Server, ServerFailed, serving
+from django_loom.lab.exceptions import LabError
+
+# Threads to try where the core is the limit, and where the database's sleep is.
+FEW, MANY = (1, 2, 4, 8, 16), (32, 100)
+
+
+class Bench:
+    """The measurements on one database, and what went wrong."""
+
+    def __init__(self, target: Target, seconds: float, routes: list[str]) -> None:
+        self.target = target
+        self.seconds = seconds
+        self.routes = routes
+        self.samples: list[dict[str, Any]] = []
+        self.memory_samples: list[dict[str, Any]] = []
+        self.tried: list[dict[str, Any]] = []
+        self.threads: dict[str, dict[str, int]] = {}
+        self.failures: dict[str, str] = {}
+        self._refill()
+        self._expected = tables.expected(target)
+
+    def _refill(self) -> None:
+        self._cookie = tables.fill(self.target)
+
+    def look_for_threads(self, name: str) -> None:
+        """Try a server with each number of threads; the fastest is taken for each route."""
+        for numbers, waiting in ((FEW, False), (MANY, True)):
+            routes = [route for route in self.routes if ROUTES[route].is_waiting == waiting]
+            for number in numbers if routes else ():
+                found = self._measure_on(name, routes, 0, number, self.seconds / 2)
+                self.tried += [{"threads": number, **sample} for sample in found]
+        best: dict[str, dict[str, Any]] = {}
+        for sample in (tried for tried in self.tried if tried["peer"] == name):
+            route = sample["route"]
+            if route not in best or sample["per_second"] > best[route]["per_second"]:
+                best[route] = sample
+        self.threads[name] = {route: sample["threads"] for route, sample in best.items()}
+
+    def measure(self, name: str, repeat: int) -> None:
+        """Measure all routes that a contender has."""
+        groups: dict[tuple[int, int | None], list[str]] = defaultdict(list)
+        for route in self.routes:
+            if route not in PEERS[name].missing:
+                groups[ROUTES[route].connections, self._threads(name, route)].append(route)
+        for (_, threads), routes in groups.items():
+            self.samples += self._measure_on(name, routes, repeat, threads, self.seconds)
+
+    def _threads(self, name: str, route: str) -> int | None:
+        """The best number if it was looked for; else a thread for each connection that waits."""
+        if PEERS[name].counts_threads:
+            return self.threads[name].get(route)
+        return ROUTES[route].connections if ROUTES[route].is_waiting else None
+
+    def _measure_on(
+        self, name: str, routes: list[str], repeat: int, threads: int | None, seconds: float
+    ) -> list[dict[str, Any]]:
+        """Measure routes that want the same server on one."""
+        left = [route for route in routes if f"{name}, {route}" not in self.failures]
+        if not left or name in self.failures:
+            return []
+        connections = ROUTES[left[0]].connections
+        print(f"repeat {repeat + 1}: {name}, {' '.join(left)}", file=sys.stderr)
+        found = []
+        with self._server(name, connections, threads) as server:
+            for route in left:
+                try:
+                    tables.check(server, route, self._expected[route], self._cookie)
+                    sample = points.measure(server, PEERS[name], route, seconds, self._cookie)
+                except (tables.WrongAnswer, LabError) as error:
+                    self.failures[f"{name}, {route}"] = str(error)
+                    continue
+                found.append({"repeat": repeat, "peer": name, "route": route, **sample})
+        return found
+
+    @contextmanager
+    def _server(self, name: str, connections: int, threads: int | None) -> Iterator[Server]:
+        spec = specification(PEERS[name], connections, threads, vars(self.target))
+        try:
+            with serving(spec) as server:
+                yield server
+        except ServerFailed as error:
+            self.failures[name] = str(error)
+
+    def measure_memory(self, name: str, repeat: int, clients: int) -> None:
+        """Measure what a contender keeps for each client that sleeps."""
+        if "sleep" in PEERS[name].missing or {name, f"{name}, sleep"} & self.failures.keys():
+            return
+        print(f"repeat {repeat + 1}: {name}, sleep", file=sys.stderr)
+        with self._server(name, 32, None) as server:
+            try:
+                sample = crowd.memory(server, clients)
+            except tables.WrongAnswer as error:
+                self.failures[f"{name}, sleep"] = str(error)
+                return
+            self.memory_samples.append({"repeat": repeat, "peer": name, **sample})
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "threads": self.threads,
+            "failures": self.failures,
+            "thread_samples": self.tried,
+            "samples": self.samples,
+            "memory_samples": self.memory_samples,
+        }

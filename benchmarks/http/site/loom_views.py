@@ -1,0 +1,21 @@
+"""The async views again, except that the template is rendered on the loop, not in a thread."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+
+from benchmarks.http import answers
+from benchmarks.shop.models import Book
+from django_loom import run_sync
+
+from . import async_views
+
+
+async def template(request: HttpRequest) -> HttpResponse:
+    books = Book.objects.order_by("pk")[: answers.IN_TEMPLATE]
+    return await run_sync(render, request, "books.html", {"books": books})
+
+
+urlpatterns = [path("template", template), *async_views.urlpatterns]

@@ -1,0 +1,161 @@
+"""What the HTTP benchmark makes of its samples; nothing is measured here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.http import report
+from benchmarks.http.figures import medians, memory_medians
+from benchmarks.http.goals import Goal
+from benchmarks.http.goals import goals as goals_of
+from benchmarks.http.peers import LOOM, PEERS, ROUTES, specification
+
+TARGET = {"host": "127.0.0.1", "port": 1, "user": "u", "password": "", "dbname": "d"}
+
+
+def sample(route: str, peer: str, per_second: float, **more: Any) -> dict[str, Any]:
+    usual = {
+        "repeat": 0,
+        "failures": 0,
+        "p50_ms": 1.0,
+        "p99_ms": 2.0,
+        "server_busy": 1.0,
+        "generator_busy": 0.1,
+    }
+    return {**usual, "route": route, "peer": peer, "per_second": per_second, **more}
+
+
+def memory_sample(peer: str, **more: int) -> dict[str, Any]:
+    usual = {"before": 50 << 20, "clients": 1024, "count": 1024}
+    return {"repeat": 0, "peer": peer, **usual, "idle": 60 << 20, "waiting": 90 << 20, **more}
+
+
+def goals(
+    samples: list[dict[str, Any]], memory: list[dict[str, Any]] | None = None
+) -> dict[tuple[str, str], Goal]:
+    found = goals_of(medians(samples), memory_medians(memory or []))
+    return {(goal.text, goal.kind): goal for goal in found}
+
+
+def result(samples: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    found = medians(samples)
+    empty: dict[str, Any] = {"threads": {}, "failures": {}, "memory": [], "options": {}}
+    facts = {"date": "", "cores": 2, "cpu": "", "system": "", "libc": "", "load_at_start": 0.0}
+    checked = [vars(goal) for goal in goals_of(found, [])]
+    about = {"machine": facts, "versions": {}, "method": "", "goals": checked}
+    return {**empty, **about, "medians": found, **more}
+
+
+def test_the_median_counts_and_the_extremes_are_kept() -> None:
+    rates = [300.0, 100.0, 200.0]
+    (row,) = medians([sample("hello", LOOM, rate) for rate in rates])
+    assert (row["min"], row["per_second"], row["max"]) == (100, 200, 300)
+
+
+def test_cpu_per_request_is_the_share_of_the_core_by_the_rate() -> None:
+    (row,) = medians([sample("hello", LOOM, 2000.0, server_busy=0.5)])
+    assert row["cpu_us"] == 250
+
+
+def test_failed_requests_of_all_repeats_are_added() -> None:
+    (row,) = medians([sample("hello", LOOM, 1.0, failures=n) for n in (1, 2)])
+    assert row["failures"] == 3
+
+
+def test_a_contender_that_answered_nothing_has_a_row_without_latency() -> None:
+    nothing = sample("wait", "stock", 0.0, p50_ms=None, p99_ms=None)
+    (row,) = medians([nothing])
+    assert row["per_second"] == 0
+    assert row["p50_ms"] is None
+    assert "- / -" in report.text(result([nothing]))
+
+
+@pytest.mark.parametrize(("ours", "met"), [(699.0, False), (700.0, True)])
+def test_a_bar_is_met_from_its_least_value_on(ours: float, met: bool) -> None:
+    found = goals([sample("hello", LOOM, ours), sample("hello", "stock", 100.0)])
+    assert found["hello: loom / stock ASGI (stock)", "least"].met is met
+
+
+def test_the_fastest_of_the_rivals_is_what_counts() -> None:
+    rates = {LOOM: 400.0, "gunicorn-sync": 300.0, "gunicorn-threads": 500.0}
+    found = goals([sample("orm", peer, rate) for peer, rate in rates.items()])
+    goal = found["orm: loom / the best WSGI (gunicorn-threads)", "least"]
+    assert (goal.measured, goal.met) == (0.8, False)
+
+
+def test_waiting_is_judged_by_what_the_pool_allows() -> None:
+    goal = goals([sample("wait", LOOM, 905.0)])[
+        "wait: share of the 1,000/s that the pool allows", "least"
+    ]
+    assert (goal.measured, goal.met) == (0.905, True)
+
+
+def test_memory_has_a_least_bar_and_an_aim() -> None:
+    text = "sleep: KiB per waiting request, with its connection"
+    found = goals([], [memory_sample(LOOM, waiting=80 << 20)])
+    assert found[text, "least"].measured == found[text, "aim"].measured == 30
+    assert found[text, "least"].met
+    assert not found[text, "aim"].met
+
+
+def test_who_does_not_wait_counts_as_an_idle_connection() -> None:
+    half = memory_sample("stock", count=512, waiting=70 << 20)
+    (row,) = memory_medians([half])
+    assert row["idle_kib"] == 10
+    assert row["waiting_kib"] == 30
+
+
+def test_bars_without_data_are_left_out() -> None:
+    assert goals([sample("hello", LOOM, 1.0)]) == {}
+
+
+def test_the_least_bars_come_first() -> None:
+    samples = [sample(route, peer, 1.0) for route in ROUTES for peer in PEERS]
+    kinds = [goal.kind for goal in goals_of(medians(samples), [])]
+    assert kinds == sorted(kinds, key=["least", "aim"].index)
+
+
+def test_losing_rows_and_missed_bars_stay_in_the_text() -> None:
+    text = report.text(result([sample("hello", LOOM, 10.0), sample("hello", "stock", 20.0)]))
+    assert "0.50" in text
+    assert "**no**" in text
+
+
+def test_empty_cells_have_their_reason() -> None:
+    text = report.text(result([sample("hello", "aiohttp", 10.0), sample("session", LOOM, 10.0)]))
+    assert "Empty: aiohttp, session: no sessions and users of its own." in text
+
+
+def test_a_busy_machine_is_noted() -> None:
+    busy = result([])
+    assert "busy" not in report.text(busy)
+    busy["machine"]["load_at_start"] = 3.5
+    assert "The machine was busy: load 3.5 at the start." in report.text(busy)
+
+
+def test_what_did_not_run_is_named() -> None:
+    text = report.text(result([], failures={"stock, orm": "it answered 500"}))
+    assert "Not run: stock, orm: it answered 500" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "mark"),
+    [({"failures": 1}, "10*"), ({"generator_busy": 0.6}, "10†"), ({"server_busy": 0.5}, "10‡")],
+)
+def test_a_doubtful_figure_is_marked(more: dict[str, Any], mark: str) -> None:
+    assert f" {mark} |" in report.text(result([sample("hello", LOOM, 10.0, **more)]))
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_every_contender_can_be_told_what_to_serve(name: str) -> None:
+    spec = specification(PEERS[name], 32, 8, TARGET)
+    assert spec["server"] in {"uvicorn", "gunicorn", "aiohttp"}
+    assert set(PEERS[name].missing) <= {*ROUTES, "sleep"}
+
+
+def test_only_what_counts_threads_gets_them() -> None:
+    threads = {n: specification(p, 32, 8, TARGET).get("threads") for n, p in PEERS.items()}
+    assert threads["gunicorn-threads"] == 8
+    assert threads["gunicorn-sync"] == 1  # with more it becomes the other
