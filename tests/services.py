@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ class PrivatePostgres(Postgres):
     def stop(self, mode: str = "fast") -> None:
         """Stop in one of pg_ctl's modes: `smart`, `fast` or `immediate` (a crash)."""
         self._pg_ctl("stop", "-m", mode)
+        self._wait_until_refused()
 
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
@@ -84,6 +86,19 @@ class PrivatePostgres(Postgres):
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
+
+    def _wait_until_refused(self, timeout: float = 10.0) -> None:
+        # pg_ctl waits for the postmaster's lock file to go, and on a busy machine that can be
+        # before the last process with the listening socket is gone: a client that comes between
+        # is let in by the kernel and cut off.
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection((self.host, self.port), timeout=timeout).close()
+            except ConnectionRefusedError:
+                return
+            time.sleep(0.01)
+        raise TimeoutError(f"PostgreSQL was stopped, and port {self.port} still answers")
 
     def _pg_ctl(self, *args: str) -> None:
         _run([self.bin / "pg_ctl", "-w", "-s", "-D", self.folder / "data", *args])
