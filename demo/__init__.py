@@ -1,1 +1,1 @@
-"""A short script that shows an unmodified Django model on one event loop."""
+"""Loom Academy: a small learning platform that shows django-loom at work."""

@@ -1,0 +1,1 @@
+"""The area books of the demo."""

@@ -1,0 +1,11 @@
+"""The app's place in the project."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class BooksConfig(AppConfig):
+    """Configuration of the app."""
+
+    name = "demo.books"

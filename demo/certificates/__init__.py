@@ -1,0 +1,1 @@
+"""The area certificates of the demo."""

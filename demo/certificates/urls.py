@@ -1,0 +1,9 @@
+"""The addresses of the app."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+app_name = "certificates"
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,1 @@
+"""The area home of the demo."""

@@ -1,0 +1,1 @@
+"""The area homework of the demo."""

@@ -1,0 +1,1 @@
+"""The area laboratory of the demo."""

@@ -1,0 +1,1 @@
+"""The site: settings, addresses, and what begins and ends with the server."""

@@ -1,0 +1,98 @@
+"""Settings of the demo: a normal Django project, with django-loom's three lines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .data_folder import data_folder, secret_key
+from .database import database
+
+ROOT = Path(__file__).parents[1]
+DATA = data_folder()
+
+SECRET_KEY = secret_key(DATA)
+DEBUG = os.environ.get("LOOM_DEMO_DEBUG") == "1"
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+INSTALLED_APPS = [
+    "django_loom",  # django-loom, line 1
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic",
+    "django.contrib.staticfiles",
+    "demo.home",
+    "demo.books",
+    "demo.certificates",
+    "demo.homework",
+    "demo.under_the_hood",
+    "demo.laboratory",
+]
+
+# django-loom, line 2: its engines, instead of Django's own. Line 3 is in asgi.py.
+DATABASES = {"default": database(os.environ.get("DATABASE_URL", ""), DATA)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LOOM = {
+    "SYNC_VIEWS": "thread",
+    "THREADS": 10,
+    "THREAD_QUEUE": 1000,
+    "MAX_BODY": 200 * 1024**2,
+    "BODY_TIMEOUT": 30,
+    "BODY_RATE": 500,
+}
+
+MIDDLEWARE = [
+    "demo.project.middleware.ServerTiming",
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "demo.project.middleware.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+X_FRAME_OPTIONS = "SAMEORIGIN"
+
+ROOT_URLCONF = "demo.project.urls"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "demo.home.areas.context",
+            ]
+        },
+    }
+]
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [ROOT / "static"]
+# Straight from the apps' folders, found when the server starts: nothing to collect first.
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = DEBUG
+MEDIA_ROOT = DATA / "uploads"
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# The services that the home page asks; `python -m demo` starts them and sets this.
+SERVICES = {
+    "promotions": os.environ.get("LOOM_DEMO_PROMOTIONS", "http://127.0.0.1:8101"),
+    "recommendations": os.environ.get("LOOM_DEMO_RECOMMENDATIONS", "http://127.0.0.1:8102"),
+}

@@ -1,0 +1,1 @@
+"""The area under_the_hood of the demo."""
