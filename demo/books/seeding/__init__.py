@@ -1,0 +1,1 @@
+"""What the site has in it when it is new."""
