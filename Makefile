@@ -54,8 +54,13 @@ lint: setup ## Check style and types
 test-matrix: setup ## Run the tests on each supported pair of Python and Django
 	@$(PYTHON) scripts/test_matrix.py $(ARGS)
 
+.PHONY: docs
+docs: setup ## Build the documentation into build/docs
+	@$(PYTHON) -m sphinx --quiet --fail-on-warning --builder html docs build/docs
+	@echo "open build/docs/index.html"
+
 .PHONY: demo
-demo: setup ## Show the ORM running on one event loop
+demo: setup ## Serve the demo site, a small learning platform, until Ctrl-C
 	@$(PYTHON) -m demo
 
 .PHONY: django-suite
@@ -80,4 +85,4 @@ bench-http: $(VENV)/bench.stamp ## Measure whole requests beside peers (20 minut
 
 .PHONY: clean
 clean: ## Remove the environments and caches that make created
-	@rm -rf $(VENV) .venvs .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venvs build/docs .mypy_cache .pytest_cache .ruff_cache

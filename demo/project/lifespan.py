@@ -1,4 +1,4 @@
-"""What begins and ends with the server: the one HTTP client that all requests share."""
+"""What begins and ends with the server: the HTTP clients that all requests share."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from django.http import HttpRequest
+
+from demo.launch.parent import stop_with_parent
 
 
 @asynccontextmanager
 async def lifespan(application: Any) -> AsyncIterator[dict[str, Any]]:
-    """Give each request the shared client, in ``request.scope["state"]``."""
-    async with httpx.AsyncClient() as client:
-        yield {"http_client": client}
+    """Give each request the shared clients, in ``request.scope["state"]``.
 
-
-@asynccontextmanager
-async def http_client(request: HttpRequest) -> AsyncIterator[httpx.AsyncClient]:
-    """The shared client; one for this request alone where no server runs, as in tests."""
-    state = getattr(request, "scope", {}).get("state", {})
-    if "http_client" in state:
-        yield state["http_client"]
-        return
-    async with httpx.AsyncClient() as client:
-        yield client
+    The synchronous one is for the view that shows what waiting one after the other costs:
+    so that the order is all in which it differs from the others.
+    """
+    stop_with_parent()
+    with httpx.Client(trust_env=False) as sync_client:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            yield {"client": client, "sync_client": sync_client}

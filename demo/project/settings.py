@@ -91,6 +91,16 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
+# Errors show in the terminal, also where DEBUG is off.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}
+
 # The services that the home page asks; `python -m demo` starts them and sets this.
 SERVICES = {
     "promotions": os.environ.get("LOOM_DEMO_PROMOTIONS", "http://127.0.0.1:8101"),

@@ -1,0 +1,1 @@
+"""The two services that the home page asks: small aiohttp applications."""
