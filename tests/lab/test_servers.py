@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
+import socket
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +17,7 @@ from django_loom.lab import servers as servers_module
 from django_loom.lab.catalogue import KINDS, Kind, kind
 from django_loom.lab.exceptions import ServerError, UsageError
 from django_loom.lab.servers import Server, environment, running
+from tests.lab.processes import has_processes, is_running
 from tests.polling import eventually
 
 NEVER_ANSWERS = "import time; print('on fd', {fd}, flush=True); time.sleep(60)"
@@ -40,16 +44,6 @@ def get(server: Server, wait: float) -> tuple[int, bytes]:
         return response.status, response.read()
     finally:
         connection.close()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A killed process whose parent is gone waits for init, which may take its time in a container.
-    state = Path(f"/proc/{pid}/stat")
-    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_every_ready_made_server_answers_and_is_gone_afterwards() -> None:
@@ -158,6 +152,56 @@ def test_a_server_is_pinned_to_its_core() -> None:
         assert os.sched_getaffinity(server.pid) == {core}
     finally:
         server.stop()
+
+
+KILLED_LAB = """
+import os, signal
+from django_loom.lab.catalogue import kind
+from django_loom.lab.servers import running
+with running([kind("aiohttp"), kind("sync")]) as servers:
+    print(*(server.pid for server in servers.values()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_lab_that_is_killed_leaves_no_process_of_its_servers() -> None:
+    lab = subprocess.run([sys.executable, "-c", KILLED_LAB], stdout=subprocess.PIPE, text=True)
+    assert lab.returncode == -signal.SIGKILL
+    groups = [int(pid) for pid in lab.stdout.split()]
+    assert len(groups) == 2
+    eventually(lambda: not any(has_processes(group) for group in groups))
+
+
+def test_a_lab_that_is_killed_ends_even_servers_that_do_not_want_to() -> None:
+    source = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(600)  # does not listen to {fd}
+"""
+    server = Server(program(source))
+    eventually(lambda: server.last_lines() == "ready")
+    assert server._process.stdin is not None
+    server._process.stdin.close()  # as the system does for a process that ended
+    assert server._process.wait(30) == -signal.SIGKILL
+    server.stop()
+
+
+def test_nothing_but_the_server_has_its_socket() -> None:
+    server = Server(program("pass  # does not listen to {fd}"))
+    try:
+        assert server._process.wait(30) == 0
+        eventually(lambda: is_refused(server))
+    finally:
+        server.stop()
+
+
+def is_refused(server: Server) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_ctrl_c_does_not_reach_a_server_but_through_the_lab() -> None:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
 
@@ -24,6 +25,8 @@ POLL_SECONDS = 0.02
 WARMING_REQUESTS = 30
 WARMING_SECONDS = 2.0
 LINES_SHOWN = 15
+# Without the packages that are installed, as it starts before each server.
+WATCHED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("watched.py")))
 BACKLOG = 2048
 
 
@@ -46,11 +49,11 @@ class Server:
         with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
             self._port = listener.getsockname()[1]
             self._process = subprocess.Popen(
-                kind.command(listener.fileno()),
+                [*WATCHED, *kind.command(listener.fileno())],
                 pass_fds=[listener.fileno()],
                 env=environment(kind),
                 cwd=kind.directory,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # its end ends the group, however this process ends
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a group of its own, which stop() ends as a whole
@@ -111,7 +114,7 @@ class Server:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOPPING_SECONDS)
         self._signal(signal.SIGKILL)
-        self._process.wait()
+        self._process.communicate()
         self._log.close()
 
     def last_lines(self) -> str:
