@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "demo.project.middleware.ServerTiming",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "demo.under_the_hood.middleware.record_requests",
     "demo.project.middleware.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -106,3 +107,5 @@ SERVICES = {
     "promotions": os.environ.get("LOOM_DEMO_PROMOTIONS", "http://127.0.0.1:8101"),
     "recommendations": os.environ.get("LOOM_DEMO_RECOMMENDATIONS", "http://127.0.0.1:8102"),
 }
+# Seconds that the home page has for its questions to them.
+HOME_DEADLINE = 1.0

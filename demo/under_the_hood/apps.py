@@ -9,3 +9,9 @@ class UnderTheHoodConfig(AppConfig):
     """Configuration of the app."""
 
     name = "demo.under_the_hood"
+
+    def ready(self) -> None:
+        """Begin to count hand-overs to threads."""
+        from .recorder import install
+
+        install()
