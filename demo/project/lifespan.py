@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
+from django.conf import settings
 
 from demo.launch.parent import stop_with_parent
 
@@ -21,4 +22,12 @@ async def lifespan(application: Any) -> AsyncIterator[dict[str, Any]]:
     stop_with_parent()
     with httpx.Client(trust_env=False) as sync_client:
         async with httpx.AsyncClient(trust_env=False) as client:
+            await _warm_up(client)
             yield {"client": client, "sync_client": sync_client}
+
+
+async def _warm_up(client: httpx.AsyncClient) -> None:
+    # What httpx imports with its first connection would hold up the first page's questions.
+    for address in settings.SERVICES.values():
+        with suppress(httpx.HTTPError):
+            await client.get(f"{address}/behaviour", timeout=1)
