@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from django.conf import settings
 
+from demo.laboratory.experiments import experiments
 from demo.launch.parent import stop_with_parent
 
 
@@ -23,7 +24,10 @@ async def lifespan(application: Any) -> AsyncIterator[dict[str, Any]]:
     with httpx.Client(trust_env=False) as sync_client:
         async with httpx.AsyncClient(trust_env=False) as client:
             await _warm_up(client)
-            yield {"client": client, "sync_client": sync_client}
+            try:
+                yield {"client": client, "sync_client": sync_client}
+            finally:
+                await experiments.stop()
 
 
 async def _warm_up(client: httpx.AsyncClient) -> None:
