@@ -1,0 +1,39 @@
+"""Directives that write parts of the reference from the modules themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from . import benchmark, commands, experiments, results, settings
+
+# Each gives Markdown for the directive's arguments.
+WRITERS: dict[str, Callable[..., str]] = {
+    "http-figures": benchmark.figures,
+    "loom-settings": settings.table,
+    "loom-command": commands.command,
+    "lab-experiments": experiments.text,
+    "lab-metrics": experiments.metrics,
+    "lab-results": results.experiment,
+}
+
+
+def directive(write: Callable[..., str]) -> type[SphinxDirective]:
+    class Written(SphinxDirective):
+        optional_arguments = 3
+
+        def run(self) -> list[nodes.Node]:
+            return self.parse_text_to_nodes(write(*self.arguments))
+
+    return Written
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Make the directives known."""
+    for name, write in WRITERS.items():
+        app.add_directive(name, directive(write))
+    return {"parallel_read_safe": True}
