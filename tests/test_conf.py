@@ -24,6 +24,7 @@ DEFAULTS = {
     "MAX_BODY": 1024**3,
     "BODY_TIMEOUT": 30.0,
     "BODY_RATE": 500,
+    "GC_THRESHOLD": (20_000, 20, 50),
 }
 # For each key: values that are right, and that are wrong.
 RIGHT: dict[str, list[Any]] = {
@@ -33,6 +34,7 @@ RIGHT: dict[str, list[Any]] = {
     "MAX_BODY": [0, 2**40, None],
     "BODY_TIMEOUT": [0.5, 1, float("inf")],
     "BODY_RATE": [1, 10**9],
+    "GC_THRESHOLD": [(700, 10, 10), [1, 1, 1], None],
 }
 WRONG: dict[str, list[Any]] = {
     "SYNC_VIEWS": ["threads", "", None, True, ["loop"]],
@@ -41,6 +43,7 @@ WRONG: dict[str, list[Any]] = {
     "MAX_BODY": [-1, 1.5, "1024", True],
     "BODY_TIMEOUT": [0, -1.0, "30", None, True, float("nan")],
     "BODY_RATE": [0, -1, 500.0, "500", None, True],
+    "GC_THRESHOLD": [(0, 10, 10), (700, 10), 700, (700, 10, True), "700"],
 }
 EXPECTED = {
     "SYNC_VIEWS": "'thread' or 'loop'",
@@ -49,6 +52,7 @@ EXPECTED = {
     "MAX_BODY": "a whole number of bytes, or None for no limit",
     "BODY_TIMEOUT": "seconds above 0",
     "BODY_RATE": "a whole number of at least 1",
+    "GC_THRESHOLD": "three whole numbers of at least 1, as gc.set_threshold() takes, or None",
 }
 
 

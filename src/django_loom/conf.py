@@ -35,6 +35,9 @@ class LoomSettings:
     BODY_RATE: int = 500
     """Bytes per second of body that a client must reach: each as many grant it one second more."""
 
+    GC_THRESHOLD: tuple[int, int, int] | None = (20_000, 20, 50)
+    """``gc.set_threshold()`` of a server process, where requests that wait keep many objects."""
+
     def __post_init__(self) -> None:
         """Check each value.
 
@@ -49,6 +52,11 @@ class LoomSettings:
             self.MAX_BODY is None or _is_whole(self.MAX_BODY, 0),
             "a whole number of bytes, or None for no limit",
         )
+        self._require(
+            "GC_THRESHOLD",
+            self.GC_THRESHOLD is None or _are_thresholds(self.GC_THRESHOLD),
+            "three whole numbers of at least 1, as gc.set_threshold() takes, or None",
+        )
         timeout: object = self.BODY_TIMEOUT
         is_seconds = isinstance(timeout, int | float) and not isinstance(timeout, bool)
         self._require("BODY_TIMEOUT", is_seconds and self.BODY_TIMEOUT > 0, "seconds above 0")
@@ -62,6 +70,14 @@ class LoomSettings:
 
 def _is_whole(value: object, minimum: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+def _are_thresholds(value: object) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 3
+        and all(_is_whole(each, 1) for each in value)
+    )
 
 
 @lru_cache(maxsize=1)

@@ -160,6 +160,25 @@ def _connection_storage(original: Any) -> Any:
     return storage
 
 
+def _all_connections(original: Any) -> Any:
+    """Look at the connections that a call has, without giving it those that it may never use.
+
+    Django does so three times for each request, with signals.
+    """
+    from .db.query_capture import has_logs
+
+    @wraps(original)
+    def all_connections(self: Any, initialized_only: bool = False) -> Any:
+        call = current_call()
+        # A log is the context's: to empty it, any connection will do.
+        if call is None or not initialized_only or self is not connections or has_logs():
+            return original(self, initialized_only)
+        storage: Any = connections._connections
+        return storage.of_call(call)
+
+    return all_connections
+
+
 def _atomic(name: str) -> Callable[[Any], Any]:
     def replacement(original: Any) -> Any:
         from .db import transaction
@@ -175,6 +194,7 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
+    Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),
     Rebinding("django.db.transaction", "Atomic.__enter__", _atomic("enter")),
     Rebinding("django.db.transaction", "Atomic.__exit__", _atomic("exit")),
     Rebinding("django.core.handlers.base", "convert_exception_to_response", _call_method_directly),

@@ -6,7 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.db import (
+    DatabaseError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 
 import django_loom
 from django_loom import await_, run_sync
@@ -259,6 +265,34 @@ def test_close_all_does_not_touch_the_connections_of_other_tasks(loop_runner: Lo
     import contextvars
 
     outside = contextvars.copy_context()
+    loop_runner(main)
+
+
+def test_a_call_has_the_connections_that_it_has_used_and_no_others(
+    loop_runner: LoopRunner,
+) -> None:
+    def used() -> list[str]:
+        return [each.alias for each in connections.all(initialized_only=True)]
+
+    def sync_code() -> list[list[str]]:
+        before = used()
+        backend_pid()
+        return [before, used(), [each.alias for each in connections.all()]]
+
+    async def main() -> list[list[str]]:
+        return await run_sync(sync_code)
+
+    assert loop_runner(main) == [[], ["default"], list(connections)]
+
+
+def test_a_call_in_a_transaction_has_its_connection(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        async with django_loom.atomic():
+            await Author.objects.acreate(name="Ann")
+            (found,) = await run_sync(connections.all, initialized_only=True)
+            assert found.in_atomic_block
+            assert await Author.objects.acount() == 1
+
     loop_runner(main)
 
 

@@ -62,6 +62,11 @@ def on_loop() -> bool:
     return current_call() is not None or _get_running_loop() is not None
 
 
+def has_logs() -> bool:
+    """Tell if queries of the calling context are logged, or have been."""
+    return bool(_captures.get())
+
+
 def begin_logs(**signal: Any) -> None:
     """Begin the logs of a request, which its tasks and threads share; for ``request_started``.
 

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from django.db import connections
 from greenlet import getcurrent
 
 from django_loom.bridge import SyncCall
@@ -116,6 +117,17 @@ class ConnectionStorage:
                 yield
         finally:
             threads.pooled = before
+
+    def of_call(self, call: SyncCall) -> list[Any]:
+        """Return the connection objects that a ``run_sync()`` call has so far."""
+        held: Any = (call.resources or {}).get(_KEY, {})
+        found = []
+        for alias in connections:
+            scope = scopes.find(alias, self._threads.connections.get(alias))
+            connection = held.get(alias) if scope is None else scope.connection
+            if connection is not None:
+                found.append(connection)
+        return found
 
     def __getattr__(self, alias: str) -> Any:
         threads_own = self._threads.connections.get(alias)

@@ -26,6 +26,7 @@ from django_loom.exceptions import (
 )
 
 from .body import Receive, RequestBody
+from .collector import set_collector
 from .files import FilePart, prepare_file, send_file
 from .hooks import DatabaseHooks
 from .lifespan import Lifespan, no_lifespan, serve_lifespan
@@ -214,7 +215,8 @@ class LoomHandler(ASGIHandler):
         async with self._database.pools():
             try:
                 async with self._lifespan(self) as state:
-                    yield state
+                    with set_collector(self.settings.GC_THRESHOLD):
+                        yield state
             finally:
                 self.threads.close()
 
