@@ -1,1 +1,1 @@
-"""The area homework of the demo."""
+"""Homework: files of the students, which go to the disk while they arrive."""

@@ -9,3 +9,9 @@ class HomeworkConfig(AppConfig):
     """Configuration of the app."""
 
     name = "demo.homework"
+
+    def ready(self) -> None:
+        """Sweep up what a process that was killed has left, and watch for deletions."""
+        from . import folder, removal  # noqa: F401 - its receiver registers itself
+
+        folder.sweep()
