@@ -33,11 +33,15 @@ PARTS = [
 ]
 
 
+# What of a page's time is for its questions; the rest is for its template.
+SHARE = 0.9
+
+
 class Budget:
-    """The time that a page has for its questions, from when it was begun."""
+    """The time that a page has, from when it was begun; ``deadline`` is in seconds."""
 
     def __init__(self) -> None:
-        self.seconds: float = settings.HOME_DEADLINE
+        self.deadline: float = settings.HOME_DEADLINE
         self._began = time.perf_counter()
 
     def elapsed(self) -> float:
@@ -45,8 +49,8 @@ class Budget:
         return time.perf_counter() - self._began
 
     def left(self) -> float:
-        """Return the seconds that are left; 0 if the time is up."""
-        return max(0.0, self.seconds - self.elapsed())
+        """Return the seconds that are left for questions; 0 if their time is up."""
+        return max(0.0, self.deadline * SHARE - self.elapsed())
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,11 @@ AREAS = [
 
 def context(request: HttpRequest) -> dict[str, Any]:
     """Tell each template the areas, and which of them the request is in."""
-    path = request.path_info
-    inner = (area for area in AREAS[1:] if path.startswith(area.href))
-    current = next(inner, AREAS[0] if path == "/" else None)
-    return {"areas": AREAS, "current_area": current}
+    return {"areas": AREAS, "current_area": _area_of(request)}
+
+
+def _area_of(request: HttpRequest) -> Area | None:
+    if request.resolver_match and request.resolver_match.namespace == "home":
+        return AREAS[0]
+    inner = (area for area in AREAS[1:] if request.path_info.startswith(area.href))
+    return next(inner, None)

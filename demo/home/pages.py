@@ -119,7 +119,7 @@ class Page:
 
 def page(variant: Variant, answers: Sequence[Answer], budget: Budget) -> Page:
     """Return the page that is ready now."""
-    return Page(variant, answers, budget.elapsed(), budget.seconds)
+    return Page(variant, answers, budget.elapsed(), budget.deadline)
 
 
 def _milliseconds(seconds: float) -> str:

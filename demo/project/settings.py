@@ -107,5 +107,5 @@ SERVICES = {
     "promotions": os.environ.get("LOOM_DEMO_PROMOTIONS", "http://127.0.0.1:8101"),
     "recommendations": os.environ.get("LOOM_DEMO_RECOMMENDATIONS", "http://127.0.0.1:8102"),
 }
-# Seconds that the home page has for its questions to them.
+# Seconds that the home page may take, whatever they do.
 HOME_DEADLINE = 1.0
