@@ -106,7 +106,7 @@ def test_another_file_is_refused(text: str) -> None:
 
 def test_results_of_another_version_are_refused() -> None:
     fields = {**json.loads(usual().to_json()), "format": 99}
-    with pytest.raises(UsageError, match="results of format 99; this version reads format 1"):
+    with pytest.raises(UsageError, match="results of format 99; this version reads format 2"):
         Outcome.from_json(json.dumps(fields))
 
 

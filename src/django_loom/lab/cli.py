@@ -18,12 +18,22 @@ from .experiments import experiment
 from .experiments.orm import EXPERIMENT as ORM
 from .finishing import finish, interrupt
 from .measuring import run_load
-from .options import depth_of, header, numbers, servers_of, whole_numbers, with_cookies
+from .options import (
+    CONNECTION,
+    CROSS_CHECK,
+    depth_of,
+    header,
+    keep_alive,
+    numbers,
+    servers_of,
+    whole_numbers,
+    with_cookies,
+)
 from .orm_runs import orm_outcomes
 from .plan import LoadPlan, parts
 from .progress import shown
 from .runner import run as run_experiment
-from .runner import schedule
+from .runner import steps
 from .text import load_lines
 
 
@@ -57,18 +67,26 @@ lab.add_command(assert_)
 @click.option("--quick", is_flag=True, help="Only two values of what varies, and short loads.")
 @click.option("--wide", is_flag=True, help="Up to 1,000 clients.")
 @click.option("-c", "--clients", type=whole_numbers, help="Concurrent clients, such as 5,10,20.")
-@click.option("--waits", type=numbers, help="Seconds that requests wait, such as 0.1,0.2.")
+@click.option("--wait", type=float, help="Seconds that requests wait where that does not vary.")
+@click.option("--waits", type=numbers, help="Seconds that requests wait in io-time: 0.1,0.2.")
 @click.option("--services", type=whole_numbers, help="Services that a page asks, such as 2,20.")
 @click.option("--repeats", type=int, help="How often each point is measured.")
 @click.option("--seconds", type=float, help="How long each load sends.")
 @click.option("-n", "--requests", type=int, help="How many requests each load sends at most.")
+@click.option("--connection", type=keep_alive, help=CONNECTION)
+@click.option("--cross-check", is_flag=True, default=None, help=CROSS_CHECK)
 @click.option("--servers", help="Some of the experiment's servers, such as sync,loom.")
 @click.option("--postgres", metavar="URL", help="Database of orm; it gets a table for this time.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), help="Where reports go."
 )
 def run(
-    names: tuple[str, ...], servers: str | None, postgres: str | None, out: Path, **options: Any
+    names: tuple[str, ...],
+    connection: bool | None,
+    servers: str | None,
+    postgres: str | None,
+    out: Path,
+    **options: Any,
 ) -> None:
     """Run experiments on ready-made servers and write a report of each.
 
@@ -83,7 +101,7 @@ def run(
 
     Ctrl-C keeps what is measured, in a report that says that it is incomplete.
     """
-    depth = depth_of(**options)
+    depth = depth_of(keep_alive=connection, **options)
     chosen = [(each := experiment(name), servers_of(each.servers, servers)) for name in names]
     signal.signal(signal.SIGTERM, interrupt)  # so that no server is left then either
     for each, its_servers in chosen:
@@ -91,7 +109,7 @@ def run(
             for outcome in orm_outcomes(depth, its_servers, postgres):
                 finish(outcome, out)
             continue
-        with shown(each.name, len(schedule(each, depth, its_servers))) as progress:
+        with shown(each.name, steps(each, depth, its_servers)) as progress:
             outcome = run_experiment(each, depth, its_servers, progress)
         finish(outcome, out)
 
@@ -104,14 +122,14 @@ def run(
 @click.option("--rate", type=float, help="Requests per second, due at even intervals.")
 @click.option("--warmup", type=float, default=0.0, help="Seconds of load that are not measured.")
 @click.option("--timeout", type=float, default=30.0, help="Seconds that an answer may take.")
-@click.option("--connection", type=click.Choice(["keep-alive", "close"]), default="keep-alive")
+@click.option("--connection", type=keep_alive, help=CONNECTION)
 @click.option("-H", "--header", "headers", type=header, multiple=True, help="'Name: value'.")
 @click.option("-C", "--cookie", "cookies", multiple=True, help="'name=value'.")
 @click.option("--format", "form", type=click.Choice(["text", "ab", "json"]), default="text")
 @click.option("--i-own-this-host", "own", metavar="HOST", help="Load a host that is not this one.")
 def url(
     url: str,
-    connection: str,
+    connection: bool | None,
     headers: tuple[tuple[str, str], ...],
     cookies: tuple[str, ...],
     form: str,
@@ -126,9 +144,14 @@ def url(
         raise UsageError(f"--i-own-this-host {own}: but the URL's host is {parts(url).hostname}")
     if options["requests"] is options["seconds"] is None:
         options["requests"] = 100
-    keep_alive = connection == "keep-alive"
     fields = with_cookies(headers, cookies)
-    plan = LoadPlan(url=url, headers=fields, keep_alive=keep_alive, any_host=bool(own), **options)
+    plan = LoadPlan(
+        url=url,
+        headers=fields,
+        keep_alive=connection is not False,
+        any_host=bool(own),
+        **options,
+    )
     result = run_load(plan)
     if form == "json":
         click.echo(result.to_json())

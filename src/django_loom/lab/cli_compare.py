@@ -14,10 +14,19 @@ from .alike import check_alike
 from .exceptions import UsageError
 from .experiments.compare import EXPERIMENT
 from .finishing import finish, interrupt
-from .options import depth_of, header, servers_of, whole_numbers, with_cookies
+from .options import (
+    CONNECTION,
+    CROSS_CHECK,
+    depth_of,
+    header,
+    keep_alive,
+    servers_of,
+    whole_numbers,
+    with_cookies,
+)
 from .progress import shown
 from .project import Project, described
-from .runner import run_kinds, schedule
+from .runner import run_kinds, steps
 
 DEBUG_NOTE = (
     "DEBUG is on in these settings: it costs time and memory, and production has it off. Measure"
@@ -36,6 +45,8 @@ DEBUG_NOTE = (
 @click.option("--repeats", type=int, help="How often each point is measured.")
 @click.option("--seconds", type=float, help="How long each load sends.")
 @click.option("-n", "--requests", type=int, help="How many requests each load sends at most.")
+@click.option("--connection", type=keep_alive, help=CONNECTION)
+@click.option("--cross-check", is_flag=True, default=None, help=CROSS_CHECK)
 @click.option(
     "--chdir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -51,6 +62,7 @@ def compare(
     headers: tuple[tuple[str, str], ...],
     cookies: tuple[str, ...],
     servers: str,
+    connection: bool | None,
     chdir: Path,
     out: Path,
     **options: Any,
@@ -70,11 +82,11 @@ def compare(
     for path in paths:
         if not path.startswith("/"):
             raise UsageError(f"expected a path such as /reports/, not {path!r}")
-    depth = depth_of(wide=False, **options)
+    depth = depth_of(wide=False, keep_alive=connection, **options)
     names = servers_of(EXPERIMENT.servers, servers)
     signal.signal(signal.SIGTERM, interrupt)  # so that no server is left then either
     project = described(settings, chdir.resolve())
-    loads = len(schedule(EXPERIMENT, depth, names))
+    loads = steps(EXPERIMENT, depth, names)
     with tempfile.TemporaryDirectory(prefix="loom-lab-") as modules:
         kinds = project.kinds(names, Path(modules), with_cookies(headers, cookies))
         for path in paths:

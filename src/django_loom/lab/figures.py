@@ -30,9 +30,12 @@ class PointFigures:
     @property
     def expected(self) -> float | None:
         """Requests per second of the model; None where it is not known how long they wait."""
-        if not self.samples[0].wait:
+        if not (wait := self.samples[0].wait):
             return None
-        return expected_rate(kind(self.server).at_once, self.clients, self.samples[0].wait)
+        at_once = kind(self.server).at_once
+        if self.samples[0].at_once is not None:
+            at_once = min(at_once, self.samples[0].at_once)
+        return expected_rate(at_once, self.clients, wait)
 
     @property
     def rates(self) -> list[float]:

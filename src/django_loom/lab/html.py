@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .tables import DEFINITIONS, HEADINGS, Report
+from .tables import DEFINITIONS, Report
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
@@ -45,7 +45,7 @@ def page(said: Report, charts: dict[str, str]) -> str:
 <ul>{conclusions}</ul>
 {"".join(figure(name, svg) for name, svg in charts.items())}
 <h2>Figures</h2>
-{table([HEADINGS[0], said.varies, *HEADINGS[2:]], said.rows)}
+{table(said.headings, said.rows)}
 <p>{escape(DEFINITIONS)}</p>
 <h2>Conditions</h2>
 <dl>{conditions}</dl>""",

@@ -36,6 +36,7 @@ def joined(outcomes: Sequence[Outcome]) -> Outcome:
         labels={server: label for each in outcomes for server, label in each.labels.items()},
         conditions=joined_conditions(outcomes),
         samples=[sample for each in outcomes for sample in each.samples],
+        cross_checks=[check for each in outcomes for check in each.cross_checks],
         complete=all(each.complete for each in outcomes),
         notes=list(dict.fromkeys(note for each in outcomes for note in each.notes)),
     )
@@ -50,7 +51,7 @@ def check_same_experiment(outcomes: Sequence[Outcome]) -> None:
     """Raise `UsageError` unless servers and points of all outcomes mean the same."""
     first = outcomes[0]
     labels: dict[str, str] = {}
-    points: dict[tuple[str, float], tuple[int, float]] = {}
+    points: dict[tuple[str, float], tuple[int, float, float | None]] = {}
     for each in outcomes:
         if (each.experiment, each.subject) != (first.experiment, first.subject):
             raise UsageError(
@@ -60,7 +61,7 @@ def check_same_experiment(outcomes: Sequence[Outcome]) -> None:
             if (known := labels.setdefault(server, label)) != label:
                 raise UsageError(f"the server {server} is {known!r} in one run, {label!r} in other")
         for sample in each.samples:
-            load = (sample.clients, sample.wait)
+            load = (sample.clients, sample.wait, sample.at_once)
             if points.setdefault((sample.server, sample.x), load) != load:
                 raise UsageError(
                     f"{sample.server} at {sample.x:g} is not the same load in all runs"

@@ -9,6 +9,16 @@ import click
 from .exceptions import UsageError
 from .experiment import Depth
 
+CONNECTION = "keep-alive, or close: open one for each request, as ab does.  [default: keep-alive]"
+CROSS_CHECK = "Have ab and wrk, where they are, repeat each point: about 3 s more for each."
+
+
+def keep_alive(value: str) -> bool:
+    """Whether connections are kept: `keep-alive` or `close`."""
+    if value not in ("keep-alive", "close"):
+        raise click.BadParameter(f"expected keep-alive or close, not {value!r}")
+    return value == "keep-alive"
+
 
 def whole_numbers(value: str) -> tuple[int, ...]:
     """Whole numbers parted by commas, in rising order."""

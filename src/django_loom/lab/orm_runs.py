@@ -23,7 +23,7 @@ from .plan import LoadPlan
 from .process import run_processes
 from .progress import shown
 from .project import Project, environment
-from .runner import run_kinds, schedule
+from .runner import run_kinds, steps
 from .servers import Server
 
 SETTINGS = "lab_orm_settings"
@@ -50,10 +50,10 @@ def orm_outcomes(depth: Depth, servers: tuple[str, ...], postgres: str | None) -
 def run(
     depth: Depth, servers: tuple[str, ...], reached: Database, latency: float, directory: Path
 ) -> Outcome:
-    experiment = replace(EXPERIMENT, points=partial(points, latency=latency))
+    experiment = replace(EXPERIMENT, points=partial(points, latency=latency, pools=reached.pools()))
     kinds = site(servers, reached, directory)
     subject = f"{latency:g} ms added"
-    with shown(f"orm, {subject}", len(schedule(experiment, depth, servers))) as progress:
+    with shown(f"orm, {subject}", steps(experiment, depth, servers)) as progress:
         check = partial(check_warm, clients=max(depth.clients))
         outcome = run_kinds(experiment, depth, kinds, progress, subject, check)
     outcome.conditions["database"] = reached.what

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
 
 from .exceptions import UsageError
 from .results import LoadResult
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,21 @@ class Sample:
     clients: int
     wait: float
     result: LoadResult
+    at_once: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CrossCheck:
+    """The requests per second (2xx answers) that another generator found at one point.
+
+    They are None if it found none; `remark` is why, or what to know of the figure.
+    """
+
+    tool: str
+    server: str
+    x: float
+    requests_per_second: float | None
+    remark: str = ""
 
 
 @dataclass(slots=True)
@@ -41,6 +57,7 @@ class Outcome:
     complete: bool = False
     subject: str = ""
     notes: list[str] = field(default_factory=list)
+    cross_checks: list[CrossCheck] = field(default_factory=list)
 
     def to_json(self) -> str:
         """What `from_json` reads."""
@@ -60,13 +77,16 @@ class Outcome:
             Sample(**{**each, "result": LoadResult.from_json(json.dumps(each["result"]))})
             for each in fields.pop("samples")
         ]
-        return cls(**fields, samples=samples)
+        cross_checks = [CrossCheck(**each) for each in fields.pop("cross_checks")]
+        return cls(**fields, samples=samples, cross_checks=cross_checks)
 
     def to_csv(self) -> str:
         """A line for each sample."""
         output = io.StringIO()
         writer = csv.writer(output, lineterminator="\n")
-        writer.writerow([*POINT_COLUMNS, *RESULT_COLUMNS, *LATENCY_COLUMNS, "failures"])
+        tools = list(dict.fromkeys(each.tool for each in self.cross_checks))
+        checks = [f"{tool}_requests_per_second" for tool in tools]
+        writer.writerow([*POINT_COLUMNS, *RESULT_COLUMNS, *LATENCY_COLUMNS, "failures", *checks])
         for sample in self.samples:
             result = sample.result
             writer.writerow(
@@ -75,9 +95,20 @@ class Outcome:
                     *(getattr(result, name) for name in RESULT_COLUMNS),
                     *(getattr(result.latency, name[:-3], "") for name in LATENCY_COLUMNS),
                     result.failures,
+                    *(self.checked_rate(tool, sample.server, sample.x) for tool in tools),
                 ]
             )
         return output.getvalue()
+
+    def checked_rate(self, tool: str, server: str, x: float) -> float | None:
+        """The median of the requests per second that another generator found at a point."""
+        rates = [
+            each.requests_per_second
+            for each in self.cross_checks
+            if (each.tool, each.server, each.x) == (tool, server, x)
+            and each.requests_per_second is not None
+        ]
+        return median(rates) if rates else None
 
 
 POINT_COLUMNS = ["server", "x", "clients", "wait"]

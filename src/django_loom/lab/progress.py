@@ -28,7 +28,11 @@ def shown(name: str, loads: int) -> Iterator[OnSample]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("starting the servers", total=loads, name=name)
 
-        def on_sample(number: int, point: Point, sample: Sample) -> None:
+        def on_sample(number: int, point: Point, sample: Sample | None) -> None:
+            if sample is None:
+                description = f"{point.server} at {point.x:g}: cross-checked"
+                progress.update(task, completed=number + 1, description=description)
+                return
             latency = sample.result.latency
             figures = f"{rounded(sample.result.requests_per_second)}/s"
             median = f"p50 {rounded(latency.p50)} ms" if latency else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from pathlib import Path
 
@@ -40,10 +40,19 @@ def check(outcome: Outcome) -> None:
     for number, sample in enumerate(outcome.samples):
         if sample.server not in outcome.labels:
             raise UsageError(f"sample {number} is of {sample.server!r}, which is no server of it")
-        for value in numbers(sample):
-            # A bool is an int in Python, and JSON as Python reads it has NaN.
-            if type(value) not in (int, float) or not 0 <= value < math.inf:
-                raise UsageError(f"sample {number} has {value!r} where a number should be")
+        check_numbers(f"sample {number}", numbers(sample))
+    for number, each in enumerate(outcome.cross_checks):
+        if not all(isinstance(text, str) for text in (each.tool, each.server, each.remark)):
+            raise UsageError(f"cross-check {number} has no text where one should be")
+        rate = each.requests_per_second
+        check_numbers(f"cross-check {number}", [each.x] if rate is None else [each.x, rate])
+
+
+def check_numbers(where: str, values: Iterable[float]) -> None:
+    for value in values:
+        # A bool is an int in Python, and JSON as Python reads it has NaN.
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise UsageError(f"{where} has {value!r} where a number should be")
 
 
 def numbers(sample: Sample) -> Iterator[float]:
@@ -53,6 +62,8 @@ def numbers(sample: Sample) -> Iterator[float]:
     yield from (result.bytes, result.cpu_seconds, result.loop_lag_ms)
     yield from result.statuses.values()
     yield from result.errors.values()
+    if sample.at_once is not None:
+        yield sample.at_once
     if result.ceiling_share is not None:
         yield result.ceiling_share
     if result.latency:

@@ -15,7 +15,7 @@ from .charts import drawn, rate_chart, time_chart
 from .exceptions import UsageError
 from .html import page
 from .outcome import Outcome
-from .tables import DEFINITIONS, HEADINGS, Report, report
+from .tables import DEFINITIONS, Report, report
 
 CHARTS = {"time": time_chart, "rate": rate_chart}
 
@@ -75,8 +75,7 @@ def write_files(outcome: Outcome, directory: Path) -> None:
 
 def markdown(said: Report) -> str:
     """The report as Markdown, with the charts as files beside it."""
-    headings = [HEADINGS[0], said.varies, *HEADINGS[2:]]
-    table = [headings, ["---"] * len(headings), *said.rows]
+    table = [said.headings, ["---"] * len(said.headings), *said.rows]
     return "\n".join(
         [
             f"# {said.title}",

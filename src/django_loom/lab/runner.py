@@ -9,16 +9,19 @@ from datetime import UTC, datetime
 
 from .catalogue import Kind, kind
 from .conditions import conditions
+from .cross_checks import NO_KEEP_ALIVE, NO_KEEP_ALIVE_NOTE, cross_checked
 from .exceptions import ServerError
 from .experiment import Depth, Experiment, Point
+from .loops import loop_factory
 from .measuring import run_load
+from .other_generators import missing_note, on_the_path
 from .outcome import Outcome, Sample
 from .pinning import server_and_generator
 from .plan import MAX_REQUESTS, LoadPlan
 from .process import Generators
-from .servers import Server, running
+from .servers import MALLOC, Server, running
 
-Progress = Callable[[int, Point, Sample], None]
+Progress = Callable[[int, Point, Sample | None], None]
 Check = Callable[[dict[str, Server]], list[str]]
 SEED = 20240229
 
@@ -32,6 +35,12 @@ def schedule(experiment: Experiment, depth: Depth, servers: tuple[str, ...]) -> 
     source = random.Random(SEED)
     points = [point for server in servers for point in experiment.points(depth, server)]
     return [point for _ in range(depth.repeats) for point in source.sample(points, k=len(points))]
+
+
+def steps(experiment: Experiment, depth: Depth, servers: tuple[str, ...]) -> int:
+    """How many loads a run makes, those of other generators included."""
+    loads = schedule(experiment, depth, servers)
+    return len(loads) + (len(set(loads)) if depth.cross_check and on_the_path() else 0)
 
 
 def run(
@@ -51,6 +60,9 @@ def run_kinds(
 ) -> Outcome:
     """Measure the points of an experiment; `progress` hears of each sample as it is taken.
 
+    Then, with `depth.cross_check`, other generators repeat each point: it hears of these without a
+    sample.
+
     `check` gets the servers before they are measured, and returns what to note of them. An
     interrupt ends the run early: what was measured comes back with `complete` false. Raises
     `ServerError` if a server does not come up or gives no good answer, with all servers stopped.
@@ -66,7 +78,11 @@ def run_kinds(
             "commands": {each.name: " ".join(each.command(3)) for each in kinds},
             "server core": server_core,
             "generator core": generator_core,
-            "keep-alive": True,
+            "allocator": MALLOC,
+            "event loop of the servers": loop_factory().__module__.partition(".")[0],
+            "access log": False,
+            "keep-alive": depth.keep_alive,
+            "seconds of each wait, unless that varies": depth.wait,
             "seconds of each load": depth.seconds,
             "repeats": depth.repeats,
             "seed": SEED,
@@ -84,6 +100,9 @@ def run_kinds(
                 sample = measure(started[point.server], point, depth, generator_core, generators)
                 outcome.samples.append(sample)
                 progress(number, point, sample)
+            if depth.cross_check:
+                points = list(dict.fromkeys(schedule(experiment, depth, servers)))
+                cross_check(outcome, depth, started, points, generator_core, progress)
         outcome.complete = True
     except KeyboardInterrupt:
         pass  # what was measured is worth keeping
@@ -97,22 +116,48 @@ def with_variables(kind: Kind, variables: dict[str, str]) -> Kind:
 def measure(
     server: Server, point: Point, depth: Depth, core: int | None, generators: Generators
 ) -> Sample:
-    kind = server.kind
-    path = kind.path(point.wait) if point.number is None else kind.numbered_path(point.number)
-    plan = LoadPlan(
-        url=server.url + path,
-        clients=point.clients,
-        headers=kind.headers,
-        requests=depth.requests or MAX_REQUESTS,
-        seconds=depth.seconds,
-        warmup=0,
-        core=core,
-    )
-    result = run_load(plan, generators)
+    result = run_load(plan_of(server, point, depth, core), generators)
     if not result.requests:
         raise ServerError(
             f"{server.kind.label} gave no good answer to {point.clients} clients:"
             f" statuses {result.statuses}, errors {result.errors}; its last lines:\n"
             f"{server.last_lines()}"
         )
-    return Sample(point.server, point.x, point.clients, point.wait, result)
+    return Sample(point.server, point.x, point.clients, point.wait, result, point.at_once)
+
+
+def plan_of(server: Server, point: Point, depth: Depth, core: int | None) -> LoadPlan:
+    kind = server.kind
+    path = kind.path(point.wait) if point.number is None else kind.numbered_path(point.number)
+    return LoadPlan(
+        url=server.url + path,
+        clients=point.clients,
+        headers=kind.headers,
+        requests=depth.requests or MAX_REQUESTS,
+        seconds=depth.seconds,
+        warmup=0,
+        keep_alive=depth.keep_alive,
+        core=core,
+    )
+
+
+def cross_check(
+    outcome: Outcome,
+    depth: Depth,
+    servers: dict[str, Server],
+    points: list[Point],
+    core: int | None,
+    progress: Progress,
+) -> None:
+    tools = on_the_path()
+    outcome.notes += missing_note(tools)
+    outcome.notes += [tool.note for tool in tools]
+    if not tools:
+        return
+    outcome.conditions["cross-checked with"] = {tool.name: tool.version() for tool in tools}
+    for number, point in enumerate(points, start=len(outcome.samples)):
+        plan = plan_of(servers[point.server], point, depth, core)
+        outcome.cross_checks += cross_checked(tools, (point.server, point.x), plan, outcome.samples)
+        progress(number, point, None)
+    if any(check.remark == NO_KEEP_ALIVE for check in outcome.cross_checks):
+        outcome.notes.append(NO_KEEP_ALIVE_NOTE)

@@ -13,7 +13,7 @@ from .outcome import Outcome
 
 HEADINGS = [
     "server",
-    "",
+    "",  # what varies
     "requests/s",
     "expected",
     "ms per request",
@@ -46,6 +46,7 @@ class Report:
     varies: str
     conclusions: list[str]
     notes: list[str]
+    headings: list[str]
     rows: list[list[str]]
     conditions: list[tuple[str, str]]
     figures: Figures
@@ -54,6 +55,7 @@ class Report:
 def report(outcome: Outcome) -> Report:
     """The report of an outcome."""
     of, figures = described(outcome.experiment), Figures(outcome)
+    tools = list(dict.fromkeys(each.tool for each in outcome.cross_checks))
     return Report(
         title=", ".join(filter(None, [of.name, outcome.subject, outcome.started])),
         question=of.question,
@@ -61,18 +63,26 @@ def report(outcome: Outcome) -> Report:
         varies=of.varies,
         conclusions=of.conclude(figures),
         notes=list(notes(outcome, figures)),
-        rows=[row(figures, point) for point in figures.all()],
+        headings=[
+            HEADINGS[0],
+            of.varies,
+            *HEADINGS[2:4],
+            *(f"{tool}: requests/s" for tool in tools),
+            *HEADINGS[4:],
+        ],
+        rows=[row(outcome, figures, point, tools) for point in figures.all()],
         conditions=[(name, said(value)) for name, value in outcome.conditions.items()],
         figures=figures,
     )
 
 
-def row(figures: Figures, point: PointFigures) -> list[str]:
+def row(outcome: Outcome, figures: Figures, point: PointFigures, tools: list[str]) -> list[str]:
     return [
         figures.labels[point.server],
         f"{point.x:g}",
         with_interval(point.rate),
         rounded(point.expected),
+        *(checked(outcome, tool, point) for tool in tools),
         with_interval(point.time),
         with_interval(point.across),
         *(rounded(point.latency(attrgetter(name))) for name in ("p50", "p95", "p99")),
@@ -80,6 +90,17 @@ def row(figures: Figures, point: PointFigures) -> list[str]:
         f"{point.failures:,}" if point.failures else NOTHING,
         DOUBTFUL if point.doubtful else "",
     ]
+
+
+def checked(outcome: Outcome, tool: str, point: PointFigures) -> str:
+    """What another generator found at a point, and what to know of it."""
+    rate = outcome.checked_rate(tool, point.server, point.x)
+    remarks = {
+        each.remark: None
+        for each in outcome.cross_checks
+        if (each.tool, each.server, each.x) == (tool, point.server, point.x) and each.remark
+    }
+    return f"{rounded(rate)} ({'; '.join(remarks)})" if remarks else rounded(rate)
 
 
 def notes(outcome: Outcome, figures: Figures) -> Iterator[str]:

@@ -24,8 +24,8 @@ EXPERIMENT = Experiment(
     question="What does it cost an async view to call synchronous code, ten times for a request?",
     varies="concurrent clients",
     expected=(
-        "Each call waits 10 ms, so a request takes 0.1 s. sync_to_async() gives every request a"
-        " thread of its own and goes there and back for each call: that is clients / 0.1 s requests"
+        "Each call waits a tenth of the request's wait. sync_to_async() gives every request a"
+        " thread of its own and goes there and back for each call: that is clients / wait requests"
         " per second, until switching threads takes the whole processor. If the calls need not be"
         " in one thread, asyncio's own executor has them: so few threads that calls queue for them."
         " The bridge has no thread: the wait of a call is an await."

@@ -23,8 +23,8 @@ EXPERIMENT = Experiment(
     varies="concurrent clients",
     expected=(
         "While a coroutine sleeps with time.sleep(), the loop can do nothing else: the async server"
-        " has one request under way, as a sync worker has, and 10 requests per second are all it"
-        " gives."
+        " has one request under way, as a sync worker has, and 1 / wait requests per second, 10 of"
+        " 0.1 s, are all it gives."
     ),
     servers=("aiohttp", "aiohttp-blocking", "sync"),
     points=points,

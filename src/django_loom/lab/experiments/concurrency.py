@@ -1,4 +1,4 @@
-"""How does each server behave as clients grow, when each request waits 0.1 s?"""
+"""How does each server behave as clients grow, when each request waits?"""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from ..conclusions import comparison, found, growth
 from ..experiment import Depth, Experiment, Point
 from ..figures import Figures
 
-WAIT = 0.1
 UNIT = "clients"
 
 
 def points(depth: Depth, server: str) -> list[Point]:
-    return [Point(server, clients, clients, WAIT) for clients in depth.clients]
+    return [Point(server, clients, clients, depth.wait) for clients in depth.clients]
 
 
 def conclude(figures: Figures) -> list[str]:
@@ -27,13 +26,13 @@ def conclude(figures: Figures) -> list[str]:
 
 EXPERIMENT = Experiment(
     name="concurrency",
-    question="How does each server behave as clients grow, when each request waits 0.1 s?",
+    question="How does each server behave as clients grow, when each request waits?",
     varies="concurrent clients",
     expected=(
-        "A sync worker has one request under way: 10 requests per second however many clients"
-        " there are, and each client waits for all the others. Threads help until all are taken."
-        " An async server has every client's request under way: clients / 0.1 s requests per"
-        " second and 0.1 s for each, until its processor is busy."
+        "A sync worker has one request under way: 1 / wait requests per second, 10 of 0.1 s,"
+        " however many clients there are, and each client waits for all the others. Threads help"
+        " until all are taken. An async server has every client's request under way: clients / wait"
+        " requests per second, and just the wait for each, until its processor is busy."
     ),
     servers=("aiohttp", "sync", "threads", "asgi", "loom"),
     points=points,

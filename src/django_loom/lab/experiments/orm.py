@@ -11,9 +11,13 @@ LATENCIES = (0.0, 5.0, 50.0)  # milliseconds added to each round trip
 QUERIES = 4  # of a page
 
 
-def points(depth: Depth, server: str, latency: float = 0.0) -> list[Point]:
+def points(
+    depth: Depth, server: str, latency: float = 0.0, pools: dict[str, int] | None = None
+) -> list[Point]:
+    """`latency` is in milliseconds; `pools` has the connections of each server that has a pool."""
     wait = QUERIES * latency / 1000
-    return [Point(server, clients, clients, wait) for clients in depth.clients]
+    at_once = (pools or {}).get(server)
+    return [Point(server, clients, clients, wait, at_once=at_once) for clients in depth.clients]
 
 
 def conclude(figures: Figures) -> list[str]:
@@ -29,10 +33,11 @@ EXPERIMENT = Experiment(
     question="How does a page of four queries behave as clients grow, with this database?",
     varies="concurrent clients",
     expected=(
-        "Each query waits for one round trip to the database. Threads wait for as many at once as"
-        " there are threads. Django's async ORM has a thread for each request, and goes there and"
-        " back for each query; loom awaits on the loop. Both wait for as many queries at once as"
-        " their pools have connections, 40, until the processor is busy. With no latency added a"
+        "Each query of a page waits for one round trip to the database. Threads wait for as many at"
+        " once as there are threads. Django's async ORM has a thread for each request, and goes"
+        " there and back for each query; loom awaits on the loop. Both wait for as many queries at once as"
+        " their pools have connections, usually 40: from there on more clients only queue, and the"
+        " model's line is flat. Before that the processor may be busy. With no latency added a"
         " page is computing mostly, and no model is drawn."
     ),
     servers=("threads", "asgi", "loom"),
