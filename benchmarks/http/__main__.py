@@ -77,9 +77,9 @@ def run(options: argparse.Namespace, target: Target) -> dict[str, Any]:
     """Every sample, and what went wrong: a contender that fails is reported, not left out."""
     wanted = options.routes.split(",")
     bench = Bench(target, options.seconds, [route for route in ROUTES if route in wanted])
-    for name in options.only.split(","):
-        if PEERS[name].counts_threads:
-            bench.look_for_threads(name)
+    threaded = [PEERS[name].threads_of or name for name in options.only.split(",")]
+    for name in dict.fromkeys(name for name in threaded if PEERS[name].counts_threads):
+        bench.look_for_threads(name)
     for repeat, name in turns(options, options.repeats):
         bench.measure(name, repeat)
     if SLEEP in wanted:

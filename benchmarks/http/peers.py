@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django_loom.conf import LoomSettings
+
 
 @dataclass(frozen=True)
 class Route:
@@ -59,6 +61,8 @@ class Peer:
     django: Mapping[str, Any] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     worker: str | None = None  # gunicorn's class
+    threads_of: str | None = None  # the peer whose best number of threads it takes
+    collects_as_loom: bool = False  # Python's garbage collector is set as django-loom sets it
     # Where it answers one request at a time, whatever the clients: few, or most would time out.
     fewer_clients: Mapping[str, int] = field(default_factory=dict)
 
@@ -140,6 +144,16 @@ PEERS = {
         {"sleep": THREAD_EACH},
         worker="gthread",
     ),
+    "gunicorn-threads-gc": Peer(
+        "gunicorn-threads, with Python's garbage collector set as django-loom sets it",
+        "gunicorn",
+        "django.core.wsgi",
+        _site("sync_views"),
+        {"sleep": THREAD_EACH},
+        worker="gthread",
+        threads_of="gunicorn-threads",
+        collects_as_loom=True,
+    ),
     "django-async-backend": Peer(
         "django-async-backend under Django's ASGI handler on uvicorn; session, user and the "
         "template's lazy relation by Django's own code",
@@ -164,7 +178,7 @@ PEERS = {
         missing={"session": NO_FRAMEWORK, "template": "no lazy relation without an ORM"},
     ),
 }
-STOCK = ("stock", "stock-sync-views")
+STOCK = ("stock", "stock-sync-views")  # the same views as ours; views that suit it better
 WSGI = tuple(name for name, peer in PEERS.items() if peer.is_wsgi)
 
 
@@ -178,6 +192,7 @@ def specification(
         "target": dict(target),
         # Under WSGI a thread keeps its connection.
         "pool": None if peer.is_wsgi else connections,
+        "collector": LoomSettings().GC_THRESHOLD if peer.collects_as_loom else None,
         **peer.django,
     }
     if peer.is_wsgi:

@@ -61,8 +61,9 @@ class Bench:
 
     def _threads(self, name: str, route: str) -> int | None:
         """The best number if it was looked for; else a thread for each connection that waits."""
-        if PEERS[name].counts_threads:
-            return self.threads[name].get(route)
+        peer = PEERS[name]
+        if peer.counts_threads:
+            return self.threads[peer.threads_of or name].get(route)
         return ROUTES[route].connections if ROUTES[route].is_waiting else None
 
     def _measure_on(

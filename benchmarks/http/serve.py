@@ -5,6 +5,7 @@ The listening socket is the parent's, so that all have one backlog; nobody write
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -37,8 +38,12 @@ def application(spec: dict[str, Any]) -> Any:
     return import_module(spec["handler"]).from_spec(spec)
 
 
-def watch(spec: dict[str, Any]) -> None:
-    """Let the process be profiled, if that was asked for."""
+def prepare(spec: dict[str, Any]) -> None:
+    """Set the garbage collector, and let the process be profiled, if that was asked for."""
+    if spec.get("collector"):
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*spec["collector"])
     if "samples" in spec:
         from benchmarks.http import sampler
 
@@ -57,7 +62,7 @@ def uvicorn(spec: dict[str, Any], listener: socket.socket) -> None:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
     )
-    watch(spec)
+    prepare(spec)
     Server(config).run(sockets=[listener])
 
 
@@ -98,7 +103,7 @@ def gunicorn(spec: dict[str, Any], listener: socket.socket) -> None:
             for name, value in options.items():
                 self.cfg.set(name, value)
             # Once the worker has set its own signals.
-            self.cfg.set("post_worker_init", lambda worker: watch(spec))
+            self.cfg.set("post_worker_init", lambda worker: prepare(spec))
 
         def load(self) -> Any:
             return application(spec)
