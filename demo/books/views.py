@@ -27,7 +27,7 @@ from .models import Book, Course, Enrolment, Review
 from .ratings import save_review
 from .searching import search
 
-PAGE_SIZE = 8
+PAGE_SIZE = 10
 
 
 @require_safe
@@ -41,7 +41,7 @@ async def book_list(request: HttpRequest) -> HttpResponse:
         Paginator(books, PAGE_SIZE).get_page, request.GET.get("page", 1)
     )
     only_results = request.headers.get("HX-Target") == "results"
-    template = "books/results.html" if only_results else "books/list.html"
+    template = "books/found.html" if only_results else "books/list.html"
     context = {"form": form, "query": query, "page": page}
     if not only_results:
         context["courses"] = Course.objects.annotate(book_count=Count("books"))
