@@ -19,12 +19,12 @@ def folder() -> Path:
 
 def path_of(identity: UUID) -> Path:
     """Return where a file lies that is whole."""
-    return folder() / identity.hex
+    return folder() / str(identity)
 
 
 def part_of(identity: UUID) -> Path:
     """Return where a file lies that is still arriving: the same folder, so it need not move."""
-    return folder() / f"{identity.hex}{PART}"
+    return folder() / f"{identity}{PART}"
 
 
 def sweep() -> int:

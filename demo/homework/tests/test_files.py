@@ -202,7 +202,7 @@ class ArrivalTests(HomeworkCase):
         arrival.add(samples.PDF[:15])
         assert self.stored() == []
         arrival.add(samples.PDF[15:])
-        assert self.stored() == [f"{arrival.identity.hex}.part"]
+        assert self.stored() == [f"{arrival.identity}.part"]
         arrival.discard()
         arrival.discard()
         assert self.stored() == []

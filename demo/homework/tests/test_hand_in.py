@@ -23,7 +23,7 @@ class HandInTests(HomeworkCase):
         assert response.json() == {"message": "essay.pdf is handed in."}
         submission = await Submission.objects.aget()
         assert submission.path.read_bytes() == samples.PDF
-        assert self.stored() == [submission.id.hex]
+        assert self.stored() == [str(submission.id)]
         assert (submission.name, submission.kind, submission.size, submission.owner_id) == (
             "essay.pdf",
             Kind.PDF,
@@ -55,7 +55,7 @@ class HandInTests(HomeworkCase):
             body = part("file", samples.TEXT, filename=name) + END
             assert (await self.post_raw(body)).status_code == 201
         submissions = [each async for each in Submission.objects.all()]
-        assert self.stored() == sorted(each.id.hex for each in submissions)
+        assert self.stored() == sorted(str(each.id) for each in submissions)
         names = {each.name for each in submissions}
         assert names == {"passwd", "system.ini", "job", "b"}
         assert all(each.path.parent == folder() for each in submissions)
@@ -111,7 +111,7 @@ class CsrfTests(HomeworkCase):
         body = fields + part("file", samples.PDF, filename="essay.pdf") + END
         response = await self.post_raw(body, client=self.strict)
         assert response.status_code == 201
-        assert self.stored() == [(await Submission.objects.aget()).id.hex]
+        assert self.stored() == [str((await Submission.objects.aget()).id)]
 
     async def test_no_token_and_a_wrong_one_are_refused_and_leave_nothing(self) -> None:
         message = "This page is out of date"
