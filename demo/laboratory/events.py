@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 
 from .experiments import Experiments
 
-QUIET_SECONDS = 5.0  # after which a line says that the connection is still there
-RETRY = "retry: 1000\n\n"
+# Shorter than the grace time that the server has when it stops: a page that listens must not
+# hold that up. The browser connects again by itself, after so many milliseconds.
+STREAM_SECONDS = 2.0
+RETRY = "retry: 100\n\n"
 
 
 async def events(experiments: Experiments) -> AsyncIterator[str]:
@@ -18,12 +20,11 @@ async def events(experiments: Experiments) -> AsyncIterator[str]:
     "Server-sent events".
     """
     yield RETRY
-    progress = experiments.progress
-    if progress is None:
+    if experiments.progress is None:
         yield _event({"over": True})
         return
-    async for changed in experiments.changes.follow(progress, QUIET_SECONDS):
-        yield _event(progress.as_json()) if changed else ": still here\n\n"
+    async for progress in experiments.changes.follow(experiments.progress, STREAM_SECONDS):
+        yield _event(progress.as_json())
 
 
 def _event(content: object) -> str:

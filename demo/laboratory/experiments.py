@@ -136,8 +136,7 @@ class Experiments:
         assert process.stdout is not None
         while piece := await process.stdout.read(PIECE_BYTES):
             step = reader.feed(piece.decode(errors="replace"))
-            if step is not None:
-                progress.done, progress.total, progress.now = step.done, step.total, step.what
+            if step is not None and progress.advance(step.done, step.total, step.what):
                 self.changes.announce()
         await process.wait()
 

@@ -32,6 +32,12 @@ class Progress:
         """Whether nothing will change any more."""
         return self.status not in ("running", "ending")
 
+    def advance(self, done: int, total: int, now: str) -> bool:
+        """Take over how far it is; tell if that is new."""
+        before = (self.done, self.total, self.now)
+        self.done, self.total, self.now = done, total, now
+        return before != (done, total, now)
+
     def as_json(self) -> dict[str, Any]:
         """Return what the page's script needs."""
         return {
@@ -57,19 +63,19 @@ class Changes:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def follow(self, progress: Progress, quiet: float) -> AsyncIterator[bool]:
-        """Yield at once, then at each change, until the experiment is over.
+    async def follow(self, progress: Progress, seconds: float) -> AsyncIterator[Progress]:
+        """Yield the state at once, then at each change, until the experiment is over.
 
-        :param quiet: seconds without a change, after which False is yielded; else it is True.
+        :param seconds: after which it ends in any case.
         """
+        end = asyncio.get_running_loop().time() + seconds
         changed = self._changed
-        yield True
+        yield progress
         while not progress.is_over:
             try:
-                async with asyncio.timeout(quiet):
+                async with asyncio.timeout_at(end):
                     await changed.wait()
             except TimeoutError:
-                yield False
-                continue
+                return
             changed = self._changed  # before the state is read: no change is missed
-            yield True
+            yield progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -35,11 +35,25 @@ class Report:
         """The name of its folder, which is its part of an address."""
         return self.folder.name
 
-    def conclusions(self) -> list[str]:
-        """What the data says: the list of that heading in report.md."""
-        text = (self.folder / "report.md").read_text()
-        section = text.partition(_CONCLUSIONS)[2].partition("\n![")[0]
-        return [line[2:] for line in section.splitlines() if line.startswith("- ")]
+    def said(self) -> Said:
+        """Return what report.md says of the data."""
+        head, _, rest = (self.folder / "report.md").read_text().partition(_CONCLUSIONS)
+        return Said(
+            notes=[line.strip("*") for line in head.splitlines() if line.startswith("**")],
+            conclusions=[
+                line.removeprefix("- ")
+                for line in rest.partition("\n![")[0].splitlines()
+                if line.startswith("- ")
+            ],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the reader must know of the data, and what the data says."""
+
+    notes: list[str] = field(default_factory=list)
+    conclusions: list[str] = field(default_factory=list)
 
 
 def reports_folder() -> Path:

@@ -110,16 +110,16 @@ def _to_login() -> HttpResponseRedirect:
 
 
 async def _context(request: HttpRequest) -> dict[str, Any]:
-    found, conclusions = await asyncio.to_thread(_read_reports)
+    found, said = await asyncio.to_thread(_read_reports)
     return {
         "progress": experiments.progress,
         "choices": CHOICES.values(),
         "reports": found,
         "latest": found[0] if found else None,
-        "conclusions": conclusions,
+        "said": said,
     }
 
 
-def _read_reports() -> tuple[list[reports.Report], list[str]]:
+def _read_reports() -> tuple[list[reports.Report], reports.Said]:
     found = reports.listed()
-    return found, found[0].conclusions() if found else []
+    return found, found[0].said() if found else reports.Said()

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 import django_loom
 
-from . import work
+from . import slow_query, work
 from .load import AT_ONCE, REQUESTS, Busy, runner
 from .pictures import HEIGHT, WIDTH, panels, timeline
 from .recorder import HISTORIES, current, recorded_in
@@ -28,7 +28,7 @@ WORK = ("sync", "serial", "gathered")
 @require_GET
 async def index(request: HttpRequest) -> HttpResponse:
     """The whole page."""
-    context = {**_recent(), **_pool(), **_load(), "work": work, "is_sqlite": _is_sqlite()}
+    context = {**_recent(), **_pool(), **_load(), "slow_query": slow_query}
     return await django_loom.run_sync(render, request, "under_the_hood/index.html", context)
 
 
@@ -36,7 +36,7 @@ async def index(request: HttpRequest) -> HttpResponse:
 @require_GET
 async def recent(request: HttpRequest) -> HttpResponse:
     """The last requests and the pool alone, for the page to renew them."""
-    context = {**_recent(), **_pool(), "is_sqlite": _is_sqlite()}
+    context = {**_recent(), **_pool()}
     return await django_loom.run_sync(render, request, "under_the_hood/_recent.html", context)
 
 
@@ -60,7 +60,7 @@ async def one_request(request: HttpRequest, number: int) -> HttpResponse:
 @require_POST
 async def run_queries(request: HttpRequest) -> HttpResponse:
     """Make a few queries, one by one or gathered, then show the record of just that."""
-    await work.run_queries(at_once=request.POST.get("how") == "gathered")
+    await slow_query.run_queries(at_once=request.POST.get("how") == "gathered")
     record = current()
     if record is None:
         return HttpResponseRedirect(reverse("under_the_hood:index"))
@@ -74,10 +74,10 @@ async def run_load(request: HttpRequest) -> HttpResponse:
     problem = await _try_load(request)
     if "HX-Request" not in request.headers and not problem:
         return HttpResponseRedirect(reverse("under_the_hood:index") + "#load")
-    context = {**_load(), "work": work, "problem": problem}
+    context = {**_load(), "problem": problem}
     template = "under_the_hood/_load.html"
     if "HX-Request" not in request.headers:
-        context |= {**_recent(), **_pool(), "is_sqlite": _is_sqlite()}
+        context |= {**_recent(), **_pool(), "slow_query": slow_query}
         template = "under_the_hood/index.html"
     return await django_loom.run_sync(render, request, template, context)
 
@@ -110,6 +110,7 @@ def _recent() -> dict[str, Any]:
     return {
         "rows": [(each, most_at_once(each.query_notes)) for each in records],
         "max_requests": MAX_REQUESTS,
+        "is_sqlite": _is_sqlite(),
     }
 
 
@@ -128,6 +129,7 @@ def _load() -> dict[str, Any]:
         "height": HEIGHT,
         "requests": REQUESTS,
         "at_once": AT_ONCE,
+        "work": work,
     }
 
 
