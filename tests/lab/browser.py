@@ -1,75 +1,70 @@
-"""A page in a headless browser: what it shows, what it says in the console, what it asks for."""
+"""A page in a headless browser: what it shows, what it says, what it asks for."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import subprocess
-from html import unescape
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)
-MISSING = f"needs a browser on the path: one of {', '.join(NAMES)}"
-PATIENCE = 50  # seconds, for a browser's first start on a busy machine
+from tests import chromium
 
-# Put before everything else of the page, so that it sees all: the policy refuses and reports each
-# request, and what was seen is left in the document for --dump-dom.
-OBSERVER = """
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<script>
-const seen = {errors: [], refused: []};
-addEventListener("error", event => seen.errors.push(event.message || "a part did not load"), true);
-addEventListener("securitypolicyviolation", event => seen.refused.push(event.blockedURI));
-addEventListener("load", () => setTimeout(() => {
-  const sizes = name => [...document.querySelectorAll(name)].map(each => {
-    const box = each.getBoundingClientRect();
-    return [Math.round(box.width), Math.round(box.height)];
-  });
-  seen.resources = performance.getEntriesByType("resource").map(each => each.name);
-  seen.tables = sizes("table");
-  seen.charts = sizes("svg");
-  seen.rows = document.querySelectorAll("tbody tr").length;
-  seen.overflow = document.documentElement.scrollWidth > innerWidth;
-  const output = document.createElement("pre");
-  output.id = "seen";
-  output.textContent = JSON.stringify(seen);
-  document.body.append(output);
-}));
-</script>
-"""
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 900}
+PATIENCE = 45_000  # milliseconds, for a page on a busy machine
 
 
-def look_at(page: str, directory: Path) -> dict[str, Any]:
-    """What a browser saw of a page, and what it wrote to the console as `console`."""
-    file = directory / "looked-at.html"
-    file.write_text(page.replace('<meta charset="utf-8">', '<meta charset="utf-8">' + OBSERVER, 1))
-    options = ["--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom"]
-    result = browse(file, directory, *options)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', result.stdout, re.DOTALL)
-    assert found, result.stderr
-    console = re.findall(r":CONSOLE.*", result.stderr)
-    return {**json.loads(unescape(found[1])), "console": console}
+def missing() -> str | None:
+    """Why there is no look in a browser; None if there can be one."""
+    try:
+        import playwright  # noqa: F401
+    except ImportError:
+        return "needs playwright"
+    return None if chromium.find() else chromium.MISSING
 
 
-def browse(file: Path, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    assert PROGRAM
-    # Its sandbox does not work for root, as which containers often run.
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    profile = f"--user-data-dir={directory / 'profile'}"
-    command = [
-        PROGRAM,
-        "--headless",
-        "--disable-gpu",
-        "--no-first-run",
-        profile,
-        *as_root,
-        *options,
-    ]
-    return subprocess.run(
-        [*command, file.as_uri()], capture_output=True, text=True, timeout=PATIENCE, check=True
-    )
+@dataclass
+class Look:
+    """What a browser saw of a page."""
+
+    page: Any
+    messages: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def sizes(self, selector: str) -> list[tuple[float, float]]:
+        """The width and height of each part that is found, and is not hidden."""
+        parts = self.page.locator(selector).all()
+        boxes = [part.bounding_box() for part in parts if part.is_visible()]
+        return [(box["width"], box["height"]) for box in boxes if box]
+
+    @property
+    def overflow(self) -> int:
+        """Pixels of the page that are beside the window."""
+        found: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        return max(0, found)
+
+
+@contextmanager
+def looking(playwright: Any) -> Iterator[Any]:
+    """A browser without a network."""
+    browser = chromium.launch(playwright)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def look_at(browser: Any, file: Path, size: dict[str, int] = DESK) -> Look:
+    """Open a file, with a window of that size and no network; close its page with `pytest`'s."""
+    context = browser.new_context(viewport=size, offline=True)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    look = Look(page)
+    page.on("console", lambda message: look.messages.append(message.text))
+    page.on("pageerror", lambda error: look.errors.append(str(error)))
+    page.on("request", lambda request: look.asked.append(request.url))
+    page.goto(file.as_uri(), wait_until="load")
+    look.asked.remove(file.as_uri())
+    return look

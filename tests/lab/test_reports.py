@@ -158,8 +158,19 @@ def test_failures_and_doubts_are_noted() -> None:
     said = report(doubtful)
     assert said.rows[0][-2:] == ["6", DOUBTFUL]
     assert said.rows[1][-2:] == ["-", ""]
-    assert len(said.notes) == 2
+    assert len(said.notes) == 3
     assert "in no other figure" in said.notes[0]
+    assert DOUBTFUL in said.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("repeats", "said"),
+    [(1, "fewer than 3"), (2, "fewer than 3"), (3, "in 10 apart"), (4, "in 35 apart"), (5, "")],
+)
+def test_few_repeats_are_warned_of(repeats: int, said: str) -> None:
+    run = outcome({"loom": {5: [49.0 + n for n in range(repeats)]}})
+    assert said in " ".join(report(run).notes)
+    assert bool(report(run).notes) == bool(said)
 
 
 def test_an_interrupted_run_is_called_incomplete(tmp_path: Path) -> None:

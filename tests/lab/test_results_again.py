@@ -21,6 +21,9 @@ from django_loom.lab.reading import read_outcome
 from tests.lab.outcomes import load_result, outcome, usual
 
 STEADY = {"loom": {5: (48.0, 49.0, 49.5), 40: (380.0, 385.0, 396.0)}}
+COMPARISON_FILES = {"comparison.html", "comparison.md"} | {
+    f"{chart}.{kind}" for chart in ("rate", "time") for kind in ("svg", "png")
+}
 FASTER = {"loom": {5: (48.5, 49.2, 49.4), 40: (760.0, 770.0, 792.0)}}
 
 
@@ -208,12 +211,12 @@ def test_the_same_figures_are_no_difference() -> None:
     found = compare(usual(), later(usual()))
     assert found.sentences == []
     assert NONE_SHOWN in markdown(found)
-    assert NONE_SHOWN in comparison_page(found)
+    assert NONE_SHOWN in comparison_page(found, {})
 
 
 @pytest.mark.parametrize(
     ("repeats", "said"),
-    [(1, "can be called real"), (2, "can be called real"), (3, "in 10 "), (4, "in 35 "), (5, "")],
+    [(1, "fewer than 3"), (2, "fewer than 3"), (3, "in 10 apart"), (4, "in 35 apart"), (5, "")],
 )
 def test_few_repeats_are_warned_of(repeats: int, said: str) -> None:
     run = outcome({"loom": {5: [49.0 + n for n in range(repeats)]}})
@@ -257,7 +260,7 @@ def test_a_comparison_is_written_and_its_sentences_printed(tmp_path: Path) -> No
     assert "at 40: requests/s 2 times" in result.stdout
     assert "differ in their conditions: python" in result.stdout
     (written,) = tmp_path.joinpath("out").iterdir()
-    assert {path.name for path in written.iterdir()} == {"comparison.html", "comparison.md"}
+    assert {path.name for path in written.iterdir()} == COMPARISON_FILES
     page = written.joinpath("comparison.html").read_text(encoding="utf-8")
     assert "&lt;3.14&gt;" in page
     assert "385 → 770: 2 times" in page

@@ -1,9 +1,9 @@
-"""The two charts of an experiment: time per request, and requests per second."""
+"""The charts of an experiment, and of two runs of it: time per request, and requests per second."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import matplotlib
@@ -26,33 +26,53 @@ LINES: dict[str, dict[str, Any]] = {
     "across all concurrent": {"linestyle": "--"},
     "model": {"linestyle": ":", "alpha": 0.6},
 }
+RUNS: dict[str, dict[str, Any]] = {
+    "before": {"linestyle": "--", "alpha": 0.7, "markerfacecolor": "white"},
+    "after": {"linestyle": "-"},
+}
 
 
 def rate_chart(figures: Figures, varies: str) -> Figure:
     """Requests per second of each server, and what the model expects."""
-    chart, axes = new_chart(figures, varies, "requests per second")
+    chart, axes = new_chart(figures.values(), varies, "requests per second")
     for server in figures.servers:
-        draw(axes, figures, server, lambda point: point.rate, "per request")
+        draw_line(axes, figures, server, lambda point: point.rate, "per request")
         draw_model(axes, figures, server, lambda rate, clients: rate)
-    legends(axes, figures, ["model"])
+    legend(axes, figures.labels, figures.servers, {"model": LINES["model"]})
     return chart
 
 
 def time_chart(figures: Figures, varies: str) -> Figure:
     """Milliseconds per request and across all concurrent requests, and what the model expects."""
-    chart, axes = new_chart(figures, varies, "milliseconds")
+    chart, axes = new_chart(figures.values(), varies, "milliseconds")
     for server in figures.servers:
-        draw(axes, figures, server, lambda point: point.time, "per request")
-        draw(axes, figures, server, lambda point: point.across, "across all concurrent")
+        draw_line(axes, figures, server, lambda point: point.time, "per request")
+        draw_line(axes, figures, server, lambda point: point.across, "across all concurrent")
         draw_model(axes, figures, server, time_per_request)
         draw_model(axes, figures, server, lambda rate, clients: time_across_all(rate))
-    legends(axes, figures, list(LINES))
+    legend(axes, figures.labels, figures.servers, LINES)
     return chart
 
 
-def new_chart(figures: Figures, varies: str, unit: str) -> tuple[Figure, Axes]:
+def comparison_chart(
+    before: Figures,
+    after: Figures,
+    varies: str,
+    unit: str,
+    of: Callable[[PointFigures], Interval | None],
+) -> Figure:
+    """One figure of each point of two runs."""
+    chart, axes = new_chart(sorted({*before.values(), *after.values()}), varies, unit)
+    labels = {**before.labels, **after.labels}
+    for run, figures in (("before", before), ("after", after)):
+        for server in figures.servers:
+            draw(axes, figures, server, of, {**look(labels, server), **RUNS[run]})
+    legend(axes, labels, dict.fromkeys([*before.servers, *after.servers]), RUNS)
+    return chart
+
+
+def new_chart(values: list[float], varies: str, unit: str) -> tuple[Figure, Axes]:
     chart, axes = pyplot.subplots(figsize=SIZE, layout="constrained")
-    values = figures.values()
     axes.set_xlabel(varies)
     axes.set_ylabel(unit)
     axes.set_yscale("log")
@@ -64,13 +84,24 @@ def new_chart(figures: Figures, varies: str, unit: str) -> tuple[Figure, Axes]:
     return chart, axes
 
 
-def draw(
+def draw_line(
     axes: Axes,
     figures: Figures,
     server: str,
     of: Callable[[PointFigures], Interval | None],
     line: str,
 ) -> None:
+    draw(axes, figures, server, of, {**look(figures.labels, server), **LINES[line]})
+
+
+def draw(
+    axes: Axes,
+    figures: Figures,
+    server: str,
+    of: Callable[[PointFigures], Interval | None],
+    style: dict[str, Any],
+) -> None:
+    """Draw a server's line with its intervals."""
     found = [(point.x, value) for point in figures.of(server) if (value := of(point))]
     if not found:
         return
@@ -81,11 +112,9 @@ def draw(
             [value.median - (value.low or value.median) for _, value in found],
             [(value.high or value.median) - value.median for _, value in found],
         ],
-        color=color(figures, server),
-        marker=marker(figures, server),
         markersize=5,
         capsize=3,
-        **LINES[line],
+        **style,
     )
 
 
@@ -100,24 +129,20 @@ def draw_model(
     axes.plot(
         [x for x, _ in expected],
         [y for _, y in expected],
-        color=color(figures, server),
+        color=look(figures.labels, server)["color"],
         **LINES["model"],
     )
 
 
-def legends(axes: Axes, figures: Figures, lines: list[str]) -> None:
+def legend(
+    axes: Axes,
+    labels: dict[str, str],
+    servers: Iterable[str],
+    lines: dict[str, dict[str, Any]],
+) -> None:
     keep_height(axes)
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=color(figures, server),
-            marker=marker(figures, server),
-            label=figures.labels[server],
-        )
-        for server in figures.servers
-    ]
-    handles += [Line2D([], [], color="gray", label=line, **LINES[line]) for line in lines]
+    handles = [Line2D([], [], label=labels[each], **look(labels, each)) for each in servers]
+    handles += [Line2D([], [], color="gray", label=name, **lines[name]) for name in lines]
     axes.legend(handles=handles, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
@@ -129,12 +154,10 @@ def keep_height(axes: Axes) -> None:
         axes.set_ylim(low / 2, high * 2)
 
 
-def color(figures: Figures, server: str) -> str:
-    return f"C{list(figures.labels).index(server)}"
-
-
-def marker(figures: Figures, server: str) -> str:
-    return MARKERS[list(figures.labels).index(server) % len(MARKERS)]
+def look(labels: dict[str, str], server: str) -> dict[str, Any]:
+    """The color and the marker of a server in all charts of a report."""
+    number = list(labels).index(server)
+    return {"color": f"C{number}", "marker": MARKERS[number % len(MARKERS)]}
 
 
 def drawn(chart: Figure, kind: str) -> bytes:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import comb
 from statistics import median
 
+from .experiments import described
 from .figures import Figures, PointFigures
 from .joining import check_same_experiment, differing
 from .metrics import REPEATED
 from .numbers import NOTHING, rounded, times
 from .outcome import Outcome
 from .statistics import Ratio, ratio
-from .tables import said
+from .tables import few_repeats, said
 
 # The time per request is clients / rate: it says nothing more than the rate.
 COMPARED = {"rps": "requests/s", "p50": "p50 ms", "p95": "p95 ms", "p99": "p99 ms"}
-ENOUGH_REPEATS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,8 @@ class Comparison:
     points: list[PointChange]
     notes: list[str]
     conditions: list[list[str]]
+    varies: str
+    figures: tuple[Figures, Figures]
 
     @property
     def sentences(self) -> list[str]:
@@ -104,6 +105,8 @@ def compare(before: Outcome, after: Outcome) -> Comparison:
             [name, said(before.conditions.get(name)), said(after.conditions.get(name))]
             for name in different
         ],
+        varies=described(before.experiment).varies,
+        figures=(old, new),
     )
 
 
@@ -136,16 +139,7 @@ def notes(
         yield "More requests failed after than before; they are in no other figure."
     if any(point.doubtful for pair in pairs for point in pair):
         yield "At some points the load generator was late or near its limit; see the runs' reports."
-    repeats = min((len(point.samples) for pair in pairs for point in pair), default=ENOUGH_REPEATS)
-    if 3 <= repeats < ENOUGH_REPEATS:
-        # So few samples give intervals from their least to their greatest.
-        yield (
-            f"With {repeats} repeats chance alone parts the intervals of one figure in"
-            f" {comb(2 * repeats, repeats) // 2} that did not change; {ENOUGH_REPEATS} repeats"
-            f" make that one in {comb(2 * ENOUGH_REPEATS, ENOUGH_REPEATS) // 2}."
-        )
-    elif repeats < 3:
-        yield "Fewer than three repeats have no intervals: no difference can be called real."
+    yield from few_repeats([point for pair in pairs for point in pair])
 
 
 def unpaired(outcome: Outcome, pairs: list[tuple[PointFigures, PointFigures]]) -> list[str]:

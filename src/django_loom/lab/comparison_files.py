@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
+from operator import attrgetter
 from pathlib import Path
 
+from .charts import comparison_chart
 from .comparing import COMPARED, Comparison
-from .html import document, table
-from .reports import new_directory
+from .figures import PointFigures
+from .html import document, figure, table
+from .reports import new_directory, write_chart
+from .statistics import Interval
 
 HEADINGS = ["server", "at", *COMPARED.values(), "failures"]
+CHARTS: dict[str, tuple[str, Callable[[PointFigures], Interval | None]]] = {
+    "rate": ("requests per second", attrgetter("rate")),
+    "time": ("milliseconds per request", attrgetter("time")),
+}
 CONDITIONS = ["condition", "before", "after"]
 NONE_SHOWN = "No difference is shown by this data."
 DEFINITIONS = (
@@ -20,18 +29,25 @@ DEFINITIONS = (
 
 
 def write_comparison(found: Comparison, target: Path) -> Path:
-    """Write comparison.html and comparison.md into a new directory, which is returned.
+    """Write comparison.html, comparison.md and the charts into a new directory, which is returned.
 
     Raises `UsageError` if that cannot be written, or is there already.
     """
     with new_directory(target) as unfinished:
-        unfinished.joinpath("comparison.html").write_text(comparison_page(found), encoding="utf-8")
+        svg = {
+            name: write_chart(
+                comparison_chart(*found.figures, found.varies, unit, of), name, unfinished
+            )
+            for name, (unit, of) in CHARTS.items()
+        }
+        page = comparison_page(found, svg)
+        unfinished.joinpath("comparison.html").write_text(page, encoding="utf-8")
         unfinished.joinpath("comparison.md").write_text(markdown(found), encoding="utf-8")
     return target
 
 
-def comparison_page(found: Comparison) -> str:
-    """The comparison as one HTML file that needs nothing else."""
+def comparison_page(found: Comparison, charts: dict[str, str]) -> str:
+    """The comparison as one HTML file that needs nothing else, its charts (SVG) inside."""
     real = "".join(f"<li>{escape(each)}</li>" for each in found.sentences or [NONE_SHOWN])
     conditions = (
         f"<h2>Conditions that differ</h2>\n{table(CONDITIONS, found.conditions)}"
@@ -43,6 +59,7 @@ def comparison_page(found: Comparison) -> str:
         f"""{"".join(f'<p class="note">{escape(note)}</p>' for note in found.notes)}
 <h2>Differences that are real</h2>
 <ul>{real}</ul>
+{"".join(figure(name, svg) for name, svg in charts.items())}
 <h2>Figures</h2>
 {table(HEADINGS, [each.row() for each in found.points])}
 <p>{escape(DEFINITIONS)}</p>
@@ -59,6 +76,7 @@ def markdown(found: Comparison) -> str:
         "",
         *(f"- {sentence}" for sentence in found.sentences or [NONE_SHOWN]),
         "",
+        *(f"![{name}]({name}.svg)\n" for name in CHARTS),
         *markdown_table(HEADINGS, [each.row() for each in found.points]),
         "",
         DEFINITIONS,

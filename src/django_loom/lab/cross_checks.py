@@ -17,8 +17,8 @@ ANSWER_SECONDS = 60.0
 NO_KEEP_ALIVE = "no keep-alive"
 NO_KEEP_ALIVE_NOTE = (
     "ab speaks HTTP/1.0, for which some servers (uvicorn among them) keep no connection open: where"
-    f' it says "{NO_KEEP_ALIVE}", ab opened a connection for each request and ours did not, and what'
-    " its figure compares to is a run with --connection close."
+    f' it says "{NO_KEEP_ALIVE}", ab opened a connection for each request and ours did not, and'
+    " what its figure compares to is a run with --connection close."
 )
 
 

@@ -13,6 +13,8 @@ th, td { padding: .25rem .6rem; border-bottom: 1px solid #ccc; text-align: right
 th:first-child, td:first-child { text-align: left }
 .wide { overflow-x: auto }
 .note { font-weight: bold }
+h1 { overflow-wrap: anywhere }
+figure { margin: 1rem 0 }
 svg { max-width: 100%; height: auto }
 dt { font-weight: bold }
 dd { overflow-wrap: anywhere }

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from .charts import drawn, rate_chart, time_chart
 from .exceptions import UsageError
@@ -59,18 +60,23 @@ def new_directory(target: Path) -> Iterator[Path]:
 
 def write_files(outcome: Outcome, directory: Path) -> None:
     said = report(outcome)
-    charts = {}
-    for name, draw in CHARTS.items():
-        chart = draw(said.figures, said.varies)
-        charts[name] = drawn(chart, "svg")
-        directory.joinpath(f"{name}.svg").write_bytes(charts[name])
-        directory.joinpath(f"{name}.png").write_bytes(drawn(chart, "png"))
-        pyplot.close(chart)
+    svg = {
+        name: write_chart(draw(said.figures, said.varies), name, directory)
+        for name, draw in CHARTS.items()
+    }
     directory.joinpath("results.json").write_text(outcome.to_json())
     directory.joinpath("results.csv").write_text(outcome.to_csv())
     directory.joinpath("report.md").write_text(markdown(said))
-    svg = {name: chart.decode() for name, chart in charts.items()}
     directory.joinpath("report.html").write_text(page(said, svg))
+
+
+def write_chart(chart: Figure, name: str, directory: Path) -> str:
+    """Write a chart as SVG and as PNG, and close it; returns the SVG."""
+    svg = drawn(chart, "svg")
+    directory.joinpath(f"{name}.svg").write_bytes(svg)
+    directory.joinpath(f"{name}.png").write_bytes(drawn(chart, "png"))
+    pyplot.close(chart)
+    return svg.decode()
 
 
 def markdown(said: Report) -> str:

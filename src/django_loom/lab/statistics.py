@@ -5,12 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from statistics import median
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 FEWEST_SAMPLES = 3  # fewer say nothing about how much they vary
+ENOUGH_SAMPLES = 5  # fewer give intervals from the least to the greatest, easily too narrow
 SEED = 20240229  # the same samples give the same intervals each time
+
+
+def chance(samples: int) -> int:
+    """In how many comparisons of things that are equal their samples are wholly apart once."""
+    return comb(2 * samples, samples) // 2
 
 
 @dataclass(frozen=True, slots=True)

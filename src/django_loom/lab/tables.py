@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -10,6 +10,7 @@ from .experiments import described
 from .figures import Figures, PointFigures
 from .numbers import NOTHING, rounded, with_interval
 from .outcome import Outcome
+from .statistics import ENOUGH_SAMPLES, FEWEST_SAMPLES, chance
 
 HEADINGS = [
     "server",
@@ -113,6 +114,23 @@ def notes(outcome: Outcome, figures: Figures) -> Iterator[str]:
         yield (
             f'Where it says "{DOUBTFUL}", the load generator was late itself, or used over half of'
             " what it can do: these latencies are too high."
+        )
+    yield from few_repeats(figures.all())
+
+
+def few_repeats(points: Iterable[PointFigures]) -> Iterator[str]:
+    """What to know of intervals of points that were measured a few times only."""
+    repeats = min((len(point.samples) for point in points), default=ENOUGH_SAMPLES)
+    if repeats < FEWEST_SAMPLES:
+        yield (
+            f"Points with fewer than {FEWEST_SAMPLES} repeats have no intervals: no difference is"
+            " shown."
+        )
+    elif repeats < ENOUGH_SAMPLES:
+        yield (
+            f"With {repeats} repeats the intervals are rough, and may be too narrow: chance alone"
+            f" sets one pair of equal figures in {chance(repeats)} apart, with {ENOUGH_SAMPLES}"
+            f" repeats one in {chance(ENOUGH_SAMPLES)}."
         )
 
 

@@ -35,10 +35,10 @@ EXPERIMENT = Experiment(
     expected=(
         "Each query of a page waits for one round trip to the database. Threads wait for as many at"
         " once as there are threads. Django's async ORM has a thread for each request, and goes"
-        " there and back for each query; loom awaits on the loop. Both wait for as many queries at once as"
-        " their pools have connections, usually 40: from there on more clients only queue, and the"
-        " model's line is flat. Before that the processor may be busy. With no latency added a"
-        " page is computing mostly, and no model is drawn."
+        " there and back for each query; loom awaits on the loop. Both wait for as many queries at"
+        " once as their pools have connections, usually 40: from there on more clients only queue,"
+        " and the model's line is flat. Before that the processor may be busy. With no latency"
+        " added a page is computing mostly, and no model is drawn."
     ),
     servers=("threads", "asgi", "loom"),
     points=points,
