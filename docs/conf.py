@@ -32,6 +32,7 @@ exclude_patterns = ["_ext"]
 suppress_warnings = ["myst.header"]  # decision pages made from a benchmark begin lower
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+smartquotes = False  # "--option" must stay as it is
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

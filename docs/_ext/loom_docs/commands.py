@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import click
 
@@ -48,6 +49,6 @@ def row(option: click.Option, context: click.Context) -> tuple[str, str, str, st
     names = ", ".join(code(name) for name in (*option.opts, *option.secondary_opts))
     takes = "" if option.is_flag else code(option.make_metavar(context))
     default = option.get_default(context)
-    shown = "" if default is None or option.is_flag or option.multiple else code(default)
+    is_shown = isinstance(default, str | int | float | Path) and not option.is_flag
     more = " Can be given more than once." if option.multiple else ""
-    return names, takes, shown, (option.help or "") + more
+    return names, takes, code(default) if is_shown else "", (option.help or "") + more

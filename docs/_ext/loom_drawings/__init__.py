@@ -1,8 +1,8 @@
-"""The drawings of the explanation; `python docs/_ext/draw.py` writes them to docs/images."""
+"""The drawings of the explanation; `python docs/_ext/loom_drawings` writes docs/images."""
 
 from __future__ import annotations
 
-from .drawing import Box, Drawing
+from .lanes import Box, Drawing
 
 WSGI = Drawing(
     "A request under WSGI: one thread from beginning to end",
