@@ -32,7 +32,7 @@ class ReviewForm(forms.ModelForm):
         error_messages={"required": "Choose a rating from 1 to 5."},
     )
     text = forms.CharField(
-        label="Your review",
+        label="What did you think of it?",
         min_length=20,
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 5}),
