@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 
 from tests.polling import eventually
 
@@ -43,25 +45,47 @@ def get(port: int, path: str) -> tuple[int, str]:
         connection.close()
 
 
-def with_port(line: str, port: int) -> list[str]:
-    """Python's arguments for a command line, with its port replaced or added."""
-    program, *arguments = shlex.split(line)
+def with_port(line: str, port: int) -> tuple[dict[str, str], list[str]]:
+    """The variables and Python's arguments of a command line, with its port replaced or added."""
+    words = shlex.split(line)
+    variables = {}
+    while "=" in words[0]:
+        name, _, value = words.pop(0).partition("=")
+        variables[name] = value
+    program, *arguments = words
     changed = [each.replace("8000", str(port)) for each in arguments]
     if changed == arguments:
         changed += ["--port", str(port)]
-    return ["-m", MODULES[program], *changed]
+    return variables, ["-m", MODULES[program], *changed]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers on `port`."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def get(self, path: str) -> tuple[int, str]:
+        return get(self.port, path)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
 
 
 @contextmanager
-def served(project: Project, line: str) -> Iterator[int]:
-    """The port of a server that this command has started; it ends with the block."""
+def served(project: Project, line: str) -> Iterator[Server]:
+    """A server that this command has started; it ends with the block."""
     port = free_port()
     log = project.path("log")
+    variables, arguments = with_port(line, port)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *with_port(line, port)],
+            [sys.executable, *arguments],
             cwd=project.folder,
-            env=environment(),
+            env=environment() | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -76,7 +100,7 @@ def served(project: Project, line: str) -> Iterator[int]:
 
     try:
         eventually(answers)
-        yield port
+        yield Server(port, process, log)
         process.terminate()
         process.wait(STOP_SECONDS)
     finally:

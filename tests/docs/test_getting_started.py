@@ -9,7 +9,7 @@ import pytest
 from .blocks import NAMES, Block, blocks
 from .diffs import apply, changes
 from .project import Project
-from .serving import get, served
+from .serving import served
 
 PAGE = "docs/getting-started.md"
 DIFFS = [block for name in NAMES for block in blocks(name, "diff")]
@@ -61,6 +61,8 @@ def test_the_proof_is_what_the_page_says(stock: Project) -> None:
         if block.file:
             stock.add(block)
     expected = json.loads(blocks(PAGE, "json")[0].text)
-    with served(stock, "loom serve mysite.asgi:application") as port:
-        status, body = get(port, "/proof/")
+    with served(stock, "loom serve mysite.asgi:application") as server:
+        status, body = server.get("/proof/")
     assert (status, json.loads(body)) == (200, expected)
+    announced = blocks(PAGE, "text")[0].text.strip()
+    assert announced.replace("8000", str(server.port)) in server.output

@@ -6,7 +6,7 @@ import pytest
 
 from .blocks import commands
 from .project import Project
-from .serving import MODULES, get, served
+from .serving import MODULES, served
 
 LINES = [line for line in commands("docs/how-to/deploy.md") if line.partition(" ")[0] in MODULES]
 
@@ -18,5 +18,5 @@ def test_every_server_is_there() -> None:
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.timeout(90)
 def test_a_server_serves_and_stops(line: str, project: Project) -> None:
-    with served(project, line) as port:
-        assert get(port, "/")[0] == 200
+    with served(project, line) as server:
+        assert server.get("/")[0] == 200

@@ -27,6 +27,7 @@ def directive(write: Callable[..., str]) -> type[SphinxDirective]:
         optional_arguments = 3
 
         def run(self) -> list[nodes.Node]:
+            self.env.note_reread()  # its sources are no pages, whose changes Sphinx would see
             return self.parse_text_to_nodes(write(*self.arguments))
 
     return Written
