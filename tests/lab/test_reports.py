@@ -165,7 +165,7 @@ def test_failures_and_doubts_are_noted() -> None:
 
 @pytest.mark.parametrize(
     ("repeats", "said"),
-    [(1, "fewer than 3"), (2, "fewer than 3"), (3, "in 10 apart"), (4, "in 35 apart"), (5, "")],
+    [(1, "fewer than 3"), (2, "fewer than 3"), (3, "1 in 10 pairs"), (4, "1 in 35 pairs"), (5, "")],
 )
 def test_few_repeats_are_warned_of(repeats: int, said: str) -> None:
     run = outcome({"loom": {5: [49.0 + n for n in range(repeats)]}})

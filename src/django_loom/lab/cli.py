@@ -32,6 +32,7 @@ from .options import (
 from .orm_runs import orm_outcomes
 from .plan import LoadPlan, parts
 from .progress import shown
+from .reports import check_place
 from .runner import run as run_experiment
 from .runner import steps
 from .text import load_lines
@@ -103,6 +104,7 @@ def run(
     """
     depth = depth_of(keep_alive=connection, **options)
     chosen = [(each := experiment(name), servers_of(each.servers, servers)) for name in names]
+    check_place(out)
     signal.signal(signal.SIGTERM, interrupt)  # so that no server is left then either
     for each, its_servers in chosen:
         if each is ORM:
@@ -120,6 +122,7 @@ def run(
 @click.option("-n", "--requests", type=int, help="Requests to send.  [default: 100]")
 @click.option("-t", "--seconds", type=float, help="How long to send.")
 @click.option("--rate", type=float, help="Requests per second, due at even intervals.")
+@click.option("--processes", type=int, default=1, help="Processes that send, for many clients.")
 @click.option("--warmup", type=float, default=0.0, help="Seconds of load that are not measured.")
 @click.option("--timeout", type=float, default=30.0, help="Seconds that an answer may take.")
 @click.option("--connection", type=keep_alive, help=CONNECTION)

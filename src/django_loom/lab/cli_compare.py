@@ -26,6 +26,7 @@ from .options import (
 )
 from .progress import shown
 from .project import Project, described
+from .reports import check_place
 from .runner import run_kinds, steps
 
 DEBUG_NOTE = (
@@ -84,6 +85,7 @@ def compare(
             raise UsageError(f"expected a path such as /reports/, not {path!r}")
     depth = depth_of(wide=False, keep_alive=connection, **options)
     names = servers_of(EXPERIMENT.servers, servers)
+    check_place(out)
     signal.signal(signal.SIGTERM, interrupt)  # so that no server is left then either
     project = described(settings, chdir.resolve())
     loads = steps(EXPERIMENT, depth, names)

@@ -96,10 +96,14 @@ def further_away(near: Database, milliseconds: float) -> Iterator[Database]:
 
 def parsed(url: str, what: str) -> Database:
     """The database of a URL; raises `UsageError` if it is not one of PostgreSQL."""
-    parts = urlsplit(url)
-    host = parse_qs(parts.query).get("host", [parts.hostname or "127.0.0.1"])[0]
-    if parts.scheme not in {"postgres", "postgresql"}:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"postgres", "postgresql"} and parts.port != 0
+    except ValueError:  # of a port, or of an address in brackets
+        usable = False
+    if not usable:
         raise UsageError("--postgres: expected a URL such as postgres://user:password@host:5432/db")
+    host = parse_qs(parts.query).get("host", [parts.hostname or "127.0.0.1"])[0]
     return Database(
         what,
         "django.db.backends.postgresql",

@@ -105,8 +105,14 @@ def change_table(what: str, directory: Path) -> None:
         start_new_session=True,  # Ctrl-C ends the measurement, not the cleaning up
     )
     if changed.returncode:
-        last = changed.stderr.strip().splitlines()[-1:]
-        raise UsageError(f"cannot {what} the table of the site: {' '.join(last)}")
+        raise UsageError(f"cannot {what} the table of the site: {last_error(changed.stderr)}")
+
+
+def last_error(output: str) -> str:
+    """The last exception of a traceback, in one line."""
+    lines = output.strip().splitlines()
+    first = max((n for n, line in enumerate(lines) if line[:1].strip()), default=0)
+    return " ".join(line.strip() for line in lines[first:])
 
 
 def write_settings(default: dict[str, Any], directory: Path) -> None:

@@ -82,7 +82,7 @@ class LoadPlan:
         url = parts(self.url)
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         fields = {
-            "host": f"Host: {url.netloc.rpartition('@')[2]}",
+            "host": f"Host: {url.netloc}",
             "connection": f"Connection: {'keep-alive' if self.keep_alive else 'close'}",
         }
         if self.body or self.method in {"POST", "PUT", "PATCH"}:
@@ -138,6 +138,7 @@ def parts(url: str) -> SplitResult:
     try:
         found = urlsplit(url)
         usable = found.scheme == "http" and found.hostname and found.port != 0
+        usable = usable and found.username is None  # a header says who asks
     except ValueError:
         usable = False
     if not usable or not url.isascii() or not url.isprintable() or " " in url:
@@ -162,7 +163,7 @@ async def address(plan: LoadPlan) -> tuple[str, int]:
     if not ipaddress.ip_address(host).is_loopback and not plan.any_host:
         raise PlanError(
             f"{url.hostname} is {host}, not this machine; load only what is yours,"
-            " and say so with any_host=True"
+            " and say so with --i-own-this-host (in Python: any_host=True)"
         )
     return str(host), int(port)
 
@@ -176,6 +177,6 @@ def allow_open_files(clients: int) -> None:
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise PlanError(
             f"{clients} clients need {needed} open files and this process may have {hard};"
-            f" use at least {-(-clients // max(hard - SPARE_FILES, 1))} processes"
+            f" use at least --processes {-(-clients // max(hard - SPARE_FILES, 1))}"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -15,7 +15,9 @@ from .pinning import check_cores
 from .plan import LoadPlan
 from .results import LoadResult, joined
 
-COMMAND = (sys.executable, "-m", "django_loom.lab.generator")
+# Not with -m, which warns of a module that its own package imports.
+START = "import sys; from django_loom.lab.generator import main; sys.exit(main())"
+COMMAND = (sys.executable, "-c", START)
 STARTING_SECONDS = 60.0  # for Python to start, and for the clients to connect
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -31,6 +32,15 @@ def write_report(outcome: Outcome, directory: Path, name: str | None = None) -> 
     with new_directory(target) as unfinished:
         write_files(outcome, unfinished)
     return target
+
+
+def check_place(directory: Path) -> None:
+    """Raise `UsageError` if reports can surely not be written there; better before a run."""
+    there = next(each for each in (directory, *directory.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"cannot write reports to {directory}: {there} is no directory to write to"
+        )
 
 
 def default_name(outcome: Outcome) -> str:

@@ -129,8 +129,8 @@ def few_repeats(points: Iterable[PointFigures]) -> Iterator[str]:
     elif repeats < ENOUGH_SAMPLES:
         yield (
             f"With {repeats} repeats the intervals are rough, and may be too narrow: chance alone"
-            f" sets one pair of equal figures in {chance(repeats)} apart, with {ENOUGH_SAMPLES}"
-            f" repeats one in {chance(ENOUGH_SAMPLES)}."
+            f" parts 1 in {chance(repeats)} pairs of equal figures, with {ENOUGH_SAMPLES} repeats"
+            f" 1 in {chance(ENOUGH_SAMPLES)}."
         )
 
 

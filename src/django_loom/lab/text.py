@@ -28,7 +28,7 @@ def load_lines(plan: LoadPlan, result: LoadResult) -> list[str]:
         lines.append(f"other statuses   {counted(others)}")
     if result.errors:
         lines.append(f"errors           {counted(result.errors)}")
-    if result.near_ceiling:
+    if result.requests and result.near_ceiling:
         lines.append("The generator used over half of what it can do: it may be the limit.")
     if result.late:
         lines.append(f"The generator was {result.loop_lag_ms:.0f} ms late: latencies are too high.")
