@@ -92,7 +92,8 @@ async def course_detail(request: HttpRequest, slug: str) -> HttpResponse:
     course = await aget_object_or_404(Course, slug=slug)
     user = await request.auser()
     enrolled = user.is_authenticated and await user.enrolments.filter(course=course).aexists()
-    context = {"course": course, "enrolled": enrolled}
+    books = course.books.select_related("author")
+    context = {"course": course, "books": books, "enrolled": enrolled}
     return TemplateResponse(request, "books/course.html", context)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 from django.conf import settings
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import AsyncClient, TestCase
 
 from demo.certificates.issuing import enrolment_of, issue
@@ -21,6 +23,12 @@ class DownloadTests(TestCase):
     def setUpTestData(cls) -> None:
         course = make_course()
         cls.ann, cls.bob = make_student("ann", course), make_student("bob", course)
+
+    def setUp(self) -> None:
+        # As Django's test clients do: a request must not close the test's connection.
+        for signal in (request_started, request_finished):
+            signal.disconnect(close_old_connections)
+            self.addCleanup(signal.connect, close_old_connections)
 
     async def get(self, user: Any, number: str, method: str = "GET", **headers: str) -> Any:
         """Ask for a certificate, as a user."""
