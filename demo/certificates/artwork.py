@@ -2,7 +2,8 @@
 
 The template is committed, as ``template.pdf``: stamping then is what it is in any office that
 gets its forms from a designer, and a start of the site draws nothing. This script takes the
-designer's place; a test compares the committed file with what it draws.
+designer's place; a test compares the committed file with what it draws. The pages show its
+picture, ``static/certificates/template.png``: ``pdftoppm -r 110 -png -singlefile template.pdf``.
 """
 
 from __future__ import annotations
