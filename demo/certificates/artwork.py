@@ -37,7 +37,8 @@ TEMPLATE = Path(__file__).with_name("template.pdf")
 def draw(target: Path) -> None:
     """Write the template as a PDF; the same bytes each time."""
     fonts.load()
-    canvas = Canvas(str(target), pagesize=PAGE, invariant=True, pageCompression=True)
+    # The first font is named, or the file would ask for a Helvetica that it does not use.
+    canvas = Canvas(str(target), pagesize=PAGE, invariant=True, initialFontName=fonts.REGULAR)
     canvas.setTitle("Certificate, to be stamped")
     canvas.setFillColor(PAPER)
     canvas.rect(0, 0, WIDTH, HEIGHT, stroke=0, fill=1)

@@ -69,7 +69,7 @@ def _stamp(details: Details) -> bytes:
     """Return a transparent page with the name, the course, the time and the number."""
     fonts.load()
     drawn = BytesIO()
-    canvas = Canvas(drawn, pagesize=PAGE)
+    canvas = Canvas(drawn, pagesize=PAGE, initialFontName=fonts.REGULAR)
     canvas.setFillColor(WARP)
     _centred(canvas, details.name, fonts.ITALIC, CENTRE, NAME_BASELINE, NAME_SIZE, NAME_WIDTH)
     canvas.setFillColor(INK)
