@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+from unittest.mock import patch
+
 from django.test import AsyncClient
 from django.urls import reverse
 
+from demo.homework.arrivals import Arrival
 from demo.homework.folder import folder
 from demo.homework.kinds import Kind
 from demo.homework.models import Submission
@@ -48,6 +53,23 @@ class HandInTests(HomeworkCase):
         submission = await Submission.objects.aget()
         assert submission.path.read_bytes() == samples.PDF + content
         assert submission.size == len(samples.PDF + content)
+
+    async def test_disk_is_never_waited_for_on_the_loop(self) -> None:
+        loop = threading.get_ident()
+        waiting: list[tuple[str, bool]] = []
+
+        def noting(step: str) -> Any:
+            original = getattr(Arrival, step)
+
+            def noted(*args: Any) -> None:
+                waiting.append((step, threading.get_ident() == loop))
+                original(*args)
+
+            return patch.object(Arrival, step, noted)
+
+        with noting("add"), noting("finish"), noting("keep"):
+            await self.hand_in()
+        assert waiting == [("add", False), ("finish", False), ("keep", False)]
 
     async def test_path_in_a_name_leads_nowhere(self) -> None:
         hostile = ["../../etc/passwd", "..\\..\\windows\\system.ini", "/etc/cron.d/job", "a/../b"]

@@ -169,3 +169,14 @@ class ProgrammingErrorTests(HomeworkCase):
             await self.hand_in()
         assert self.stored() == []
         assert await Submission.objects.acount() == 0
+
+    async def test_error_after_the_commit_leaves_the_file_with_its_row(self) -> None:
+        keep = receiving._keep
+
+        async def fail_late(*args: Any) -> None:
+            await keep(*args)
+            raise ZeroDivisionError
+
+        with patch.object(receiving, "_keep", fail_late), pytest.raises(ZeroDivisionError):
+            await self.hand_in()
+        assert self.stored() == [str((await Submission.objects.aget()).id)]
