@@ -16,7 +16,7 @@ class Arrival:
     """Writes a file to the storage's folder, piece by piece, under a name that ends in .part.
 
     The methods wait for the disk: they belong in a thread. An upload that is given up may
-    discard the file while another thread still writes, so they take turns.
+    discard the file while another thread still writes or renames it, so they take turns.
 
     :param name: the client's name for the file, which is text and no more.
     """
@@ -25,6 +25,7 @@ class Arrival:
         self.identity = uuid4()
         self.name = name
         self.size = 0
+        self.is_kept = False
         self._check = ContentCheck()
         self._file: BinaryIO | None = None
         self._discarded = False
@@ -64,7 +65,10 @@ class Arrival:
 
         :raises OSError: the disk fails.
         """
-        part_of(self.identity).replace(path_of(self.identity))
+        with self._turn:
+            if not self._discarded:
+                part_of(self.identity).replace(path_of(self.identity))
+                self.is_kept = True
 
     def discard(self) -> None:
         """Leave nothing of the file; may be called at any time, and twice."""

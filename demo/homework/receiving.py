@@ -121,6 +121,7 @@ async def _refuse_overfull(owner: AbstractBaseUser) -> None:
 
 
 async def _discard(arrival: Arrival) -> None:
-    # A cancelled commit may have taken place in the database; then the file stays.
-    if not await Submission.objects.filter(id=arrival.identity).aexists():
-        await asyncio.to_thread(arrival.discard)
+    # A commit that was cut off may have taken place in the database; then the file stays.
+    if arrival.is_kept and await Submission.objects.filter(id=arrival.identity).aexists():
+        return
+    await asyncio.to_thread(arrival.discard)

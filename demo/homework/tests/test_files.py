@@ -197,6 +197,15 @@ class ArrivalTests(HomeworkCase):
         arrival.add(samples.PDF)
         assert self.stored() == []
 
+    def test_arrival_that_is_discarded_before_its_renaming_is_gone(self) -> None:
+        arrival = Arrival("essay.pdf")
+        arrival.add(samples.PDF)
+        arrival.finish()
+        arrival.discard()
+        arrival.keep()
+        assert self.stored() == []
+        assert not arrival.is_kept
+
     def test_nothing_is_written_before_the_kind_is_known(self) -> None:
         arrival = Arrival("essay.pdf")
         arrival.add(samples.PDF[:15])
