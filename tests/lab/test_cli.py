@@ -215,6 +215,25 @@ def test_a_load_with_failures_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Non-2xx responses:      2" in call("url", URL, "--format", "ab").stdout
 
 
+def test_the_calibration_says_how_late_the_generator_is() -> None:
+    result = call("calibrate", "-c", "5", "--wait", "0.01", "--seconds", "0.1")
+    assert result.exit_code == 0
+    said = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
+    assert said["server"][:4] == ["waits", "exactly", "10", "ms;"]
+    assert said["requests/s"][2] == "500.0"
+    assert [each for each in said["latency"] if each.startswith("p")] == ["p50", "p95", "p99"]
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(runs: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for out in (file, file / "below"):
+        result = call("run", "concurrency", "--out", str(out))
+        assert result.exit_code == 2
+        assert f"{file} cannot be written to" in result.stderr
+    assert not runs
+
+
 def test_a_real_load() -> None:
     with null_server() as url:
         result = json.loads(call("url", url, "-c", "3", "-n", "30", "--format", "json").stdout)

@@ -28,7 +28,9 @@ CONCURRENCY = experiment("concurrency")
 @contextmanager
 def no_servers(kinds: list[Kind], core: int | None) -> Iterator[dict[str, Any]]:
     yield {
-        each.name: SimpleNamespace(kind=each, url="http://127.0.0.1:1", last_lines=lambda: "oops")
+        each.name: SimpleNamespace(
+            kind=each, url="http://127.0.0.1:1", exit_code=7, last_lines=lambda: "oops"
+        )
         for each in kinds
     }
 
@@ -164,7 +166,7 @@ def test_a_server_that_answers_errors_ends_the_run(
         return load_result(0, statuses={500: 40}, errors={"closed": 2})
 
     monkeypatch.setattr(runner_module, "run_load", errors)
-    message = r"loom gave no good answer to .*\{500: 40\}.*\{'closed': 2\}; its last lines:\noops"
+    message = r"no good answer .*\{500: 40\}.*\{'closed': 2\}; it ended .* 7; its last lines:\noops"
     with pytest.raises(ServerError, match=message):
         run(CONCURRENCY, Depth(), ("loom",), ignore)
     assert len(plans) == 1

@@ -10,14 +10,18 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from django_loom.db.pool_options import PoolOptions
 from django_loom.lab import databases as databases_module
 from django_loom.lab.cli import lab
 from django_loom.lab.databases import Database, database, further_away, parsed
-from django_loom.lab.exceptions import UsageError
+from django_loom.lab.exceptions import MissingPackage, UsageError
 from django_loom.lab.experiment import Depth
 from django_loom.lab.experiments.orm import points
+from django_loom.lab.figures import Figures
 from django_loom.lab.latency_proxy import delayed
 from django_loom.lab.orm_runs import orm_outcomes, table
+from django_loom.lab.outcome import Sample
+from tests.lab.outcomes import load_result, outcome
 from tests.services import Postgres
 
 SMALL = Depth(clients=(2,), repeats=1, seconds=0.05)
@@ -114,6 +118,39 @@ def test_a_run_with_latency(postgres: Postgres, monkeypatch: pytest.MonkeyPatch)
     assert "loom_lab_note" not in table_names(postgres)
 
 
+def test_without_the_driver_its_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(databases_module, "find_spec", lambda name: None)
+    with (
+        pytest.raises(MissingPackage, match=r"psycopg; .*'django-loom\[postgresql\]'"),
+        database("postgres://127.0.0.1/shop", tmp_path),
+    ):
+        pass
+
+
+def test_the_model_knows_how_many_connections_there_are() -> None:
+    wide = Depth(clients=(10, 40, 400))
+    near = Database("it", "engine", "name", host="127.0.0.1")
+    samples = [
+        Sample(point.server, point.x, point.clients, point.wait, load_result(1), point.at_once)
+        for server in ("threads", "asgi", "loom")
+        for point in points(wide, server, latency=50.0, pools=near.pools())
+    ]
+    figures = Figures(outcome({}, "orm", samples=samples))
+    assert [each.expected for each in figures.of("loom")] == [50, 200, 200]
+    assert [each.expected for each in figures.of("asgi")] == [50, 200, 200]
+
+
+def test_a_pool_is_known_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Database("it", "engine", "db.sqlite3").pools() == {}
+    near = Database("it", "engine", "name", host="127.0.0.1")
+    assert near.pools() == {"asgi": 40, "loom": 40}
+    monkeypatch.setattr(databases_module, "django_can_pool", lambda: False)
+    assert near.pools() == {"loom": PoolOptions().max_size}
+    assert near.django()["OPTIONS"] == {}
+
+
 def test_a_run_on_sqlite_says_so(no_private_postgres: None) -> None:
     (outcome,) = orm_outcomes(SMALL, ("loom",), None)
     assert outcome.complete
@@ -125,7 +162,12 @@ def test_a_run_on_sqlite_says_so(no_private_postgres: None) -> None:
     ("url", "message"),
     [
         ("mysql://127.0.0.1/shop", "--postgres: expected a URL such as postgres://"),
-        ("postgres://127.0.0.1:1/shop", "cannot create the table of the site"),
+        ("postgres://127.0.0.1:99999/shop", "--postgres: expected a URL such as postgres://"),
+        ("postgres://[::1/shop", "--postgres: expected a URL such as postgres://"),
+        (
+            "postgres://127.0.0.1:1/shop",
+            "cannot create the table of the site: django.db.utils.",
+        ),
     ],
 )
 def test_a_database_that_cannot_be_used_is_one_clear_message(

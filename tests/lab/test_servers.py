@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from django_loom.lab import catalogue as catalogue_module
 from django_loom.lab import servers as servers_module
 from django_loom.lab.catalogue import KINDS, Kind, kind
-from django_loom.lab.exceptions import ServerError, UsageError
+from django_loom.lab.exceptions import MissingPackage, ServerError, UsageError
 from django_loom.lab.servers import Server, environment, running
 from tests.lab.processes import has_processes, is_running
 from tests.polling import eventually
@@ -65,6 +66,32 @@ def test_the_waits_are_in_the_paths() -> None:
 def test_only_the_loom_server_has_loom_put_in() -> None:
     assert environment(kind("loom"))["DJANGO_SETTINGS_MODULE"] == "waiting_site.loom_settings"
     assert environment(kind("asgi"))["DJANGO_SETTINGS_MODULE"] == "waiting_site.settings"
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers_module, "find_spec", lambda name: None if name == "x" else name)
+    monkeypatch.setitem(catalogue_module.STARTS, "x", catalogue_module.STARTS["uvicorn"])
+    started = []
+    monkeypatch.setattr(servers_module, "Server", lambda *args: started.append(args))
+    with (
+        pytest.raises(MissingPackage, match=r"loom needs the package x; .*'django-loom\[lab\]'"),
+        running([kind("sync"), kind("loom")]),
+    ):
+        pass
+    assert not started
+
+
+@pytest.mark.parametrize(
+    ("name", "packages"),
+    [
+        ("aiohttp", ("aiohttp",)),
+        ("sync", ("gunicorn",)),
+        ("loom", ("uvicorn",)),
+        ("home-sync", ("gunicorn", "aiohttp")),
+    ],
+)
+def test_the_packages_of_a_server(name: str, packages: tuple[str, ...]) -> None:
+    assert kind(name).packages == packages
 
 
 def test_an_unknown_server_is_refused_with_the_known_ones() -> None:

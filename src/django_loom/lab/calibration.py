@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from functools import cache
 
 from .exceptions import GeneratorError
-from .pinning import cores
+from .pinning import cores, server_and_generator
 from .plan import LoadPlan
 from .process import run_processes
+from .results import LoadResult
 
 COMMAND = (sys.executable, "-m", "django_loom.lab.null_server")
 CLIENTS = 32
@@ -40,6 +41,18 @@ def ceiling(keep_alive: bool, core: int | None) -> float:
     if not result.requests or result.failures:
         raise GeneratorError(f"calibration: {result.statuses} answers, errors {result.errors}")
     return result.requests_per_second * result.seconds / result.cpu_seconds
+
+
+def lateness(clients: int, wait: float, seconds: float) -> LoadResult:
+    """What the generator measures of a server that answers exactly `wait` seconds after a request.
+
+    Whatever its latencies are over `wait` is of this machine and of the generator, and not of a
+    server that is measured with it.
+    """
+    server_core, core = server_and_generator()
+    with null_server(wait, server_core) as url:
+        plan = LoadPlan(url=url, clients=clients, seconds=seconds, warmup=2 * wait, core=core)
+        return run_processes(plan)
 
 
 @contextmanager

@@ -14,6 +14,11 @@ from .pinning import cores, server_and_generator
 SERVED = Path(__file__).parent / "served"
 CORES = len(cores()) or os.cpu_count() or 1
 THREADS = 10  # of the threaded server; enough to show both sides of the limit
+STARTS = {  # what starts a server, by the package that serves
+    "gunicorn": "gunicorn",
+    "uvicorn": str(SERVED / "serve_asgi.py"),
+    "aiohttp": str(SERVED / "waiting_aiohttp.py"),
+}
 GUNICORN = ("-m", "gunicorn", "--workers", "1", "--log-level", "warning", "--no-control-socket")
 
 
@@ -44,6 +49,12 @@ class Kind:
         """The command that serves on the listening socket `fd`."""
         return [sys.executable, *(each.format(fd=fd) for each in self.arguments)]
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages of the extra `lab` that it needs."""
+        found = [name for name, start in STARTS.items() if start in self.arguments]
+        return (*found, "aiohttp") if self.view.startswith("home/") else tuple(found)
+
     def path(self, wait: float) -> str:
         """The user's page, or else the path whose view waits so many seconds."""
         return self.page or self.numbered_path(round(wait * 1000))
@@ -58,7 +69,7 @@ def gunicorn(*options: str, application: str = "waiting_site.wsgi") -> tuple[str
 
 
 def asgi(application: str) -> tuple[str, ...]:
-    return (str(SERVED / "serve_asgi.py"), "{fd}", application)
+    return (STARTS["uvicorn"], "{fd}", application)
 
 
 def default_threads() -> int:
@@ -70,7 +81,7 @@ def default_threads() -> int:
 
 
 SITE_ON_ASGI = asgi("waiting_site.asgi:application")
-AIOHTTP = (str(SERVED / "waiting_aiohttp.py"), "{fd}")
+AIOHTTP = (STARTS["aiohttp"], "{fd}")
 LOOM = asgi("waiting_site.loom_asgi:application")
 SITE = "waiting_site.settings"
 LOOM_SITE = "waiting_site.loom_settings"

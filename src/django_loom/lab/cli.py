@@ -10,10 +10,12 @@ from typing import Any
 import click
 
 from .ab import ab_lines
+from .calibration import ceiling, lateness
 from .cli_compare import compare
 from .cli_results import assert_
 from .cli_results import report as report_command
 from .exceptions import LabError, UsageError
+from .experiment import MAX_SECONDS, MAX_WAIT
 from .experiments import experiment
 from .experiments.orm import EXPERIMENT as ORM
 from .finishing import finish, interrupt
@@ -30,7 +32,8 @@ from .options import (
     with_cookies,
 )
 from .orm_runs import orm_outcomes
-from .plan import LoadPlan, parts
+from .pinning import server_and_generator
+from .plan import MAX_CLIENTS, LoadPlan, parts
 from .progress import shown
 from .reports import check_place
 from .runner import run as run_experiment
@@ -161,6 +164,27 @@ def url(
     else:
         click.echo("\n".join((ab_lines if form == "ab" else load_lines)(plan, result)))
     sys.exit(1 if result.failures else 0)
+
+
+@lab.command(context_settings={"show_default": True})
+@click.option("-c", "--clients", type=click.IntRange(1, MAX_CLIENTS), default=400)
+@click.option("--wait", type=click.FloatRange(0.001, MAX_WAIT), default=0.1, help="Seconds.")
+@click.option("--seconds", type=click.FloatRange(0.1, MAX_SECONDS), default=3.0)
+def calibrate(clients: int, wait: float, seconds: float) -> None:
+    """Show how exact the load generator is on this machine.
+
+    It measures a server that does nothing but answer --wait seconds after each request: what the
+    latencies are over that is no server's doing.
+    """
+    most = ceiling(True, server_and_generator()[1])
+    click.echo(f"ceiling    {most:,.0f} requests per second of the generator's processor time")
+    found = lateness(clients, wait, seconds)
+    click.echo(f"server     waits exactly {1000 * wait:g} ms; {clients} clients, keep-alive")
+    click.echo(f"requests/s {found.requests_per_second:,.1f} of {clients / wait:,.1f}")
+    if found.latency:
+        of = found.latency
+        click.echo(f"latency    p50 {of.p50:.1f}, p95 {of.p95:.1f}, p99 {of.p99:.1f} ms")
+    click.echo(f"own loop   {found.loop_lag_ms:.1f} ms late (p99)")
 
 
 lab.add_command(compare)

