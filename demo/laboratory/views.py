@@ -96,8 +96,8 @@ def report_file(request: HttpRequest, name: str, file: str) -> FileResponse:
         raise Http404("There is no such report.")
     return FileResponse(
         path.open("rb"),
+        content_type=reports.FILES[file],
         headers={
-            "Content-Type": reports.FILES[file],
             "Content-Security-Policy": REPORT_POLICY,
             "X-Content-Type-Options": "nosniff",
         },
