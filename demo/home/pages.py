@@ -82,6 +82,15 @@ class Page:
         ]
 
     @property
+    def status(self) -> str:
+        """What a screen reader says when the page has come."""
+        missing = f"{len(self.problems)} of {len(self.answers)} answers are missing"
+        return (
+            f"{self.variant.title}: {self.took_milliseconds} milliseconds; "
+            f"{missing if self.problems else 'nothing is missing'}."
+        )
+
+    @property
     def took_milliseconds(self) -> str:
         """How long all questions took together."""
         return _milliseconds(self.took)

@@ -70,7 +70,7 @@ def _show(
         "saved": saved,
     }
     is_part = "HX-Request" in request.headers
-    template = "home/services_form.html" if is_part else "home/services.html"
+    template = "home/services_part.html" if is_part else "home/services.html"
     return render(request, template, context, status=status)
 
 

@@ -61,6 +61,7 @@ class VariantTests(SimpleTestCase):
                     page = await self.page(address)
                     self.assertContains(page, "Two courses for one")
                     self.assertContains(page, "Something is missing")
+                    self.assertContains(page, "2 of 4 answers are missing")
                     self.assertContains(
                         page,
                         "For you: the service “recommendations” answered 503 Service Unavailable.",
