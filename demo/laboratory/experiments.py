@@ -8,48 +8,17 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 
 from . import reports
+from .choices import CHOICES
 from .progress import Changes, Progress
 from .reading import TERMINAL, BarReader
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """An experiment that can be chosen; ``name`` is what the lab calls it."""
-
-    name: str
-    title: str
-    summary: str
-
-
-CHOICES = {
-    choice.name: choice
-    for choice in (
-        Choice(
-            "concurrency",
-            "More and more clients",
-            "five servers whose requests wait 0.1 s. About half a minute.",
-        ),
-        Choice(
-            "fan-out",
-            "A page from many services",
-            "asked one after another, awaited one by one, and gathered. About half a minute.",
-        ),
-        Choice(
-            "blocking",
-            "One blocking call",
-            "what it does to an async server. About half a minute.",
-        ),
-    )
-}
 LIMIT_SECONDS = 240.0
 ENDING_SECONDS = 10.0  # for the lab to stop its servers, and to draw what it has
 SHUTDOWN_SECONDS = 5.0
 PIECE_BYTES = 4096
 COMMAND = (sys.executable, "-m", "django_loom.cli", "lab", "run")
-
 
 logger = logging.getLogger(__name__)
 

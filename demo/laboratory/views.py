@@ -24,8 +24,9 @@ import django_loom
 from demo.under_the_hood.recorder import recorded_in
 
 from . import reports
+from .choices import CHOICES
 from .events import events
-from .experiments import CHOICES, Busy, experiments
+from .experiments import Busy, experiments
 
 # A report has its styles inside, and nothing else: it may do nothing more than look like that.
 REPORT_POLICY = (
