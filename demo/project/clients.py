@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -17,7 +19,7 @@ async def client(request: HttpRequest) -> AsyncIterator[httpx.AsyncClient]:
     if shared is not None:
         yield shared
         return
-    async with httpx.AsyncClient(trust_env=False) as own:
+    async with httpx.AsyncClient(trust_env=False, verify=_tls()) as own:
         yield own
 
 
@@ -28,8 +30,14 @@ def sync_client(request: HttpRequest) -> Iterator[httpx.Client]:
     if shared is not None:
         yield shared
         return
-    with httpx.Client(trust_env=False) as own:
+    with httpx.Client(trust_env=False, verify=_tls()) as own:
         yield own
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Reading all authorities takes longer than a request to this machine.
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _state(request: HttpRequest) -> dict[str, Any]:
