@@ -9,13 +9,14 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from . import benchmark, commands, experiments, results, settings
+from . import benchmark, checks, commands, experiments, results, settings
 
 # Each gives Markdown for the directive's arguments.
 WRITERS: dict[str, Callable[..., str]] = {
     "http-figures": benchmark.figures,
     "loom-settings": settings.table,
-    "loom-command": commands.command,
+    "loom-checks": checks.table,
+    "loom-commands": commands.text,
     "lab-experiments": experiments.text,
     "lab-metrics": experiments.metrics,
     "lab-results": results.experiment,
@@ -28,7 +29,7 @@ def directive(write: Callable[..., str]) -> type[SphinxDirective]:
 
         def run(self) -> list[nodes.Node]:
             self.env.note_reread()  # its sources are no pages, whose changes Sphinx would see
-            return self.parse_text_to_nodes(write(*self.arguments))
+            return self.parse_text_to_nodes(write(*self.arguments), allow_section_headings=True)
 
     return Written
 

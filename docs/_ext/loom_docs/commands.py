@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,25 +14,25 @@ from django_loom.lab.cli import lab
 from .markdown import code, table
 
 
-def found(path: str) -> click.Command:
-    """The command that is called by these words, such as `lab run`."""
-    group: click.Group = loom
-    *groups, last = path.split()
-    for word in groups:
-        group = lab if word == "lab" else group
-    command = group.commands.get(last)
-    if command is None:
-        raise ValueError(f"loom has no command {path!r}")
-    return command
+def text() -> str:
+    """A section for each command."""
+    commands = [*named(loom, "loom"), *named(lab, "loom lab")]
+    return "\n\n".join(section(path, command) for path, command in commands)
 
 
-def command(*path: str) -> str:
+def named(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    """The group's commands as they are called; the lab is a group of its own."""
+    for name, command in group.commands.items():
+        if name != "lab":
+            yield f"{path} {name}", command
+
+
+def section(path: str, command: click.Command) -> str:
     """How the command is called, what it does, and a table of its options."""
-    called = found(" ".join(path))
-    context = click.Context(called, info_name=" ".join(["loom", *path]))
-    usage = " ".join(called.collect_usage_pieces(context))
-    rows = [row(each, context) for each in called.params if isinstance(each, click.Option)]
-    parts = [f"```text\n{context.command_path} {usage}\n```", about(called)]
+    context = click.Context(command, info_name=path)
+    usage = " ".join(command.collect_usage_pieces(context))
+    rows = [row(each, context) for each in command.params if isinstance(each, click.Option)]
+    parts = [f"## {path}", f"```text\n{path} {usage}\n```", about(command)]
     if rows:
         parts.append(table(["option", "takes", "default", "meaning"], rows))
     return "\n\n".join(parts)
