@@ -22,12 +22,14 @@ README, CHART = ROOT / "README.md", ROOT / "docs" / "images" / "benchmark.svg"
 BEGIN, END = "<!-- figures: python -m benchmarks.readme -->", "<!-- end of figures -->"
 NAMES = {
     LOOM: "**django-loom**, async views",
+    "loom-python-gc": "**django-loom**, async views, Python's own collector thresholds",
     "loom-sync-views": "**django-loom**, sync views on the loop",
     "loom-threads": "**django-loom**, sync views in threads",
     "stock": "stock ASGI, async views",
     "stock-sync-views": "stock ASGI, sync views",
     "gunicorn-sync": "gunicorn, sync worker",
     "gunicorn-threads": "gunicorn, threads in the best number",
+    "gunicorn-threads-gc": "the same, the collector set as ours",
     "django-async-backend": "django-async-backend",
     "fastapi": "FastAPI, SQLAlchemy on asyncpg",
     "aiohttp": "aiohttp, SQL by hand on asyncpg",

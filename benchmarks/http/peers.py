@@ -97,6 +97,12 @@ PEERS = {
         "django_loom.asgi",
         _loom("loom_views"),
     ),
+    "loom-python-gc": Peer(
+        'django-loom on uvicorn, async views, LOOM["GC_THRESHOLD"] = None',
+        "uvicorn",
+        "django_loom.asgi",
+        _loom("loom_views", GC_THRESHOLD=None),
+    ),
     "loom-sync-views": Peer(
         'django-loom on uvicorn, sync views, LOOM["SYNC_VIEWS"] = "loop"',
         "uvicorn",
