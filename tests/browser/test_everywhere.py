@@ -1,0 +1,113 @@
+"""What holds on each page: on a phone, in the dark, and for those who hear it."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page
+
+from .browsing import PHONE, Browsing
+
+pytestmark = pytest.mark.timeout(180)
+
+PAGES = [
+    "/",
+    "/sync/",
+    "/serial/",
+    "/services/",
+    "/accounts/login/",
+    "/books/",
+    "/books/?q=nothing+like+this",
+    "/books/pride-and-prejudice/",
+    "/books/pride-and-prejudice/review/",
+    "/books/courses/monsters-and-machines/",
+    "/certificates/",
+    "/certificates/monsters-and-machines/",
+    "/homework/",
+    "/under-the-hood/",
+    "/lab/",
+]
+NOT_THERE = "/books/no-such-book/"
+
+UNNAMED = """
+    [...document.querySelectorAll("input:not([type=hidden]), select, textarea, progress")]
+        .filter((field) => !field.labels.length && !field.ariaLabel && !field.ariaHidden)
+        .map((field) => field.outerHTML)
+"""
+LEVELS = """
+    [...document.querySelectorAll("h1, h2, h3, h4")].map((heading) => Number(heading.tagName[1]))
+"""
+# How bright a colour is, from 0 to 1; one that is not there is that of what lies below.
+BRIGHTNESS = """
+    (name) => {
+        for (const element of [document.body, document.documentElement]) {
+            const colour = getComputedStyle(element)[name];
+            const [red, green, blue, alpha] = colour.match(/[0-9.]+/g).map(Number);
+            if (alpha !== 0) return (red + green + blue) / 3 / 255;
+        }
+        return 1;
+    }
+"""
+
+
+@pytest.fixture
+def phone(browsing: Browsing) -> Page:
+    return browsing.open("ann", viewport=PHONE, is_mobile=True, has_touch=True)
+
+
+def width(page: Page) -> int:
+    found: int = page.evaluate("document.documentElement.scrollWidth")
+    return found
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_page_fits_on_a_phone_and_has_names_and_headings(phone: Page, address: str) -> None:
+    phone.goto(address)
+    assert width(phone) == PHONE["width"]
+    assert phone.evaluate(UNNAMED) == []
+    levels = phone.evaluate(LEVELS)
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
+
+
+def test_a_page_that_is_not_there_says_so_and_fits_on_a_phone(
+    phone: Page, browsing: Browsing
+) -> None:
+    browsing.expect_status(404)
+    response = phone.goto(NOT_THERE)
+    assert response is not None
+    assert response.status == 404
+    assert phone.get_by_role("heading", level=1).is_visible()
+    assert phone.get_by_role("navigation", name="Areas").is_visible()
+    assert width(phone) == PHONE["width"]
+
+
+def test_pages_of_requests_and_of_a_run_fit_on_a_phone(phone: Page) -> None:
+    phone.goto("/under-the-hood/")
+    phone.get_by_role("button", name="Run five queries gathered").click()
+    phone.get_by_role("table", name="When each query").wait_for()
+    assert width(phone) == PHONE["width"]
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_pages_follow_the_scheme_of_the_system(browsing: Browsing, scheme: str) -> None:
+    page = browsing.open("ann", color_scheme=scheme)
+    for address in ["/", "/books/", "/certificates/", "/homework/", "/under-the-hood/", "/lab/"]:
+        page.goto(address)
+        background = page.evaluate(BRIGHTNESS, "backgroundColor")
+        text = page.evaluate(BRIGHTNESS, "color")
+        assert (background < 0.2 and text > 0.6) == (scheme == "dark"), address
+        assert (background > 0.8 and text < 0.4) == (scheme == "light"), address
+
+
+def test_what_goes_wrong_on_a_page_is_noticed(browsing: Browsing) -> None:
+    page = browsing.open()
+    page.goto("/")
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\">')")
+    page.evaluate("setTimeout(() => { throw new Error('a fault of a script') })")
+    page.goto("/no-such-page/")
+    faults = " ".join(browsing.faults)
+    assert "Content Security Policy" in faults
+    assert "a fault of a script" in faults
+    assert "status of 404" in faults
+    browsing.faults.clear()
