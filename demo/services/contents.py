@@ -5,22 +5,22 @@ from __future__ import annotations
 CONTENTS: dict[str, dict[str, list[dict[str, str]]]] = {
     "promotions": {
         "offers": [
-            {"title": "Two courses for one", "text": "Bring a friend, until the end of the month."},
-            {"title": "Autumn reading list", "text": "Ten books that teachers here go back to."},
+            {"title": "Two courses for one", "text": "Love and monsters, until the month ends."},
+            {"title": "Long winter list", "text": "Ten novels of more than 400 pages."},
         ],
         "events": [
-            {"title": "Open evening", "text": "Thursday at 18:00: ask us anything."},
-            {"title": "Weaving workshop", "text": "Saturday at 10:00, with real looms."},
+            {"title": "Open evening", "text": "Thursday at 18:00: meet the teachers."},
+            {"title": "Read aloud", "text": "Saturday at 10:00: a chapter of Dracula."},
         ],
     },
     "recommendations": {
         "for-you": [
-            {"title": "Patterns on paper", "text": "As you liked the first lesson on drafting."},
-            {"title": "Colour and fibre", "text": "It follows from what you read last."},
+            {"title": "Silas Marner", "text": "A weaver, his gold, and what he finds instead."},
+            {"title": "Frankenstein", "text": "As everybody should once."},
         ],
         "popular": [
-            {"title": "A history of the shuttle", "text": "Most read this week."},
-            {"title": "Warp and weft in an hour", "text": "The course that most people finish."},
+            {"title": "Pride and Prejudice", "text": "Most read this week."},
+            {"title": "Monsters and Machines", "text": "The course that most people finish."},
         ],
     },
 }
