@@ -19,8 +19,8 @@ def findings(run: Run, threads: int) -> list[str]:
         _compared(serial, "serial", sync, "sync"),
         f"If nothing but the waits took time, sync could give {threads / one:,.0f}/s ({threads}"
         f" threads, {one * 1000:g} ms each), serial {AT_ONCE / one:,.0f}/s and gathered"
-        f" {AT_ONCE / WAIT_SECONDS:,.0f}/s. What is missing is processor time: the site, and what"
-        " sends these requests, share one core.",
+        f" {AT_ONCE / WAIT_SECONDS:,.0f}/s. The rest is processor time: the site, and what sends"
+        " these requests, are one process, whose Python code runs on one core.",
         *_failures(run),
     ]
 

@@ -11,6 +11,7 @@ app_name = "under_the_hood"
 urlpatterns = [
     path("", views.index, name="index"),
     path("recent/", views.recent, name="recent"),
+    path("pool/", views.pool, name="pool"),
     path("requests/<int:number>/", views.one_request, name="request"),
     path("queries/", views.run_queries, name="queries"),
     path("load/", views.run_load, name="load"),

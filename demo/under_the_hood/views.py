@@ -35,9 +35,15 @@ async def index(request: HttpRequest) -> HttpResponse:
 @recorded_in(None)
 @require_GET
 async def recent(request: HttpRequest) -> HttpResponse:
-    """The last requests and the pool alone, for the page to renew them."""
-    context = {**_recent(), **_pool()}
-    return await django_loom.run_sync(render, request, "under_the_hood/_recent.html", context)
+    """The rows of the last requests alone, for the page to renew them."""
+    return await django_loom.run_sync(render, request, "under_the_hood/_rows.html", _recent())
+
+
+@recorded_in(None)
+@require_GET
+async def pool(request: HttpRequest) -> HttpResponse:
+    """The pool's figures alone."""
+    return await django_loom.run_sync(render, request, "under_the_hood/_pool.html", _pool())
 
 
 @recorded_in(None)
@@ -115,8 +121,7 @@ def _recent() -> dict[str, Any]:
 
 
 def _pool() -> dict[str, Any]:
-    statistics = django_loom.pool("default").statistics()
-    return {"pool": asdict(statistics), "pool_size": statistics.size}
+    return {"pool": asdict(django_loom.pool("default").statistics())}
 
 
 def _load() -> dict[str, Any]:
