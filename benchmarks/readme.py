@@ -68,13 +68,13 @@ def rates(result: dict[str, Any]) -> str:
     memory = {row["peer"]: row["waiting_kib"] for row in result["memory"]}
     rows = [
         [
-            NAMES[peer],
+            NAMES.get(peer, peer),
             *(rate(figures, route, peer) for route in figures.routes()),
             f"{memory[peer]:.0f}" if memory.get(peer) else "",
         ]
         for peer in figures.peers()
     ]
-    heads = [ROUTES[route] for route in figures.routes()]
+    heads = [ROUTES.get(route, route) for route in figures.routes()]
     return markdown(["requests per second", *heads, "KiB per waiting request"], rows)
 
 
@@ -101,7 +101,7 @@ def ratios(result: dict[str, Any]) -> str:
             found = figures.ratio(route, LOOM, best) if best else None
             cells.append(f"{found:.2f}" if found else "")
         rows.append([name, *cells])
-    heads = [ROUTES[route] for route in figures.routes()]
+    heads = [ROUTES.get(route, route) for route in figures.routes()]
     return markdown(["django-loom, times", *heads], rows)
 
 
