@@ -29,7 +29,7 @@ MANAGE = {
     "check": "test_python_blocks runs it in the project of each page",
     "test": "test_python_blocks runs it in the project of each page that has tests",
     "migrate": "every project of these tests runs it",
-    "runserver": "tests of the product run it",
+    "runserver": "test_serving starts it",
 }
 
 

@@ -56,7 +56,7 @@ def with_port(line: str, port: int) -> tuple[dict[str, str], list[str]]:
     changed = [each.replace("8000", str(port)) for each in arguments]
     if changed == arguments:
         changed += ["--port", str(port)]
-    return variables, ["-m", MODULES[program], *changed]
+    return variables, changed if program == "python" else ["-m", MODULES[program], *changed]
 
 
 @dataclass(frozen=True)
