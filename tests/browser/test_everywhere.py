@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from playwright.sync_api import Page
 
@@ -67,7 +69,7 @@ def test_a_page_fits_on_a_phone_and_has_names_and_headings(phone: Page, address:
     levels = phone.evaluate(LEVELS)
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
+    assert all(below <= above + 1 for above, below in pairwise(levels))
 
 
 def test_a_page_that_is_not_there_says_so_and_fits_on_a_phone(

@@ -10,15 +10,15 @@ MEBIBYTE = 2**20
 PDF = b"%PDF-1.7\n"
 PATTERN = bytes(range(256)) * 4096
 
-# Notes each value that the bar is given, as it would be seen.
+# Notes each value that the visible bar is given, and what is written below it then.
 WATCH_THE_BAR = """
-    window.shares = [];
+    window.seen = [];
     const bar = document.getElementById("upload-bar");
+    const text = document.getElementById("upload-percent");
     new MutationObserver(() => {
-        if (bar.checkVisibility()) window.shares.push(bar.value);
-    }).observe(bar, { attributes: true });
+        if (bar.checkVisibility() && text.textContent) seen.push([bar.value, text.textContent]);
+    }).observe(bar, { attributeFilter: ["value"] });
 """
-HAS_MOVED = "new Set(shares.filter((share) => share > 0 && share < 100)).size >= 2"
 
 
 def pdf_file(folder: Path, name: str, mebibytes: int) -> Path:
