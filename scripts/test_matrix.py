@@ -20,7 +20,7 @@ UV = [sys.executable, "-m", "uv"]
 PASSED, FAILED, MISSING = "passed", "FAILED", "not run: this interpreter is not there"
 
 
-SLOW = ["--ignore=tests/lab", "--ignore=tests/http/servers"]
+SLOW = [f"--ignore=tests/{name}" for name in ("browser", "docs", "http/servers", "lab")]
 
 
 def main(arguments: list[str]) -> int:
