@@ -28,7 +28,7 @@ def site(prepared: tuple[Path, dict[str, str]]) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def strict_site(prepared: tuple[Path, dict[str, str]]) -> Iterator[Site]:
-    """A site that takes 1 MiB, for which it waits a second."""
+    """A site that takes 1 MiB, for which it waits three seconds."""
     settings = "tests.demo_homework.strict_settings"
     with running(*prepared, DJANGO_SETTINGS_MODULE=settings) as site:
         yield site

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.http.servers.client import connect
 from tests.polling import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,8 +80,15 @@ class Site:
         self.process.wait()
 
     def has_started(self) -> bool:
+        """Whether it takes connections: uvicorn says that it has started a moment before."""
         assert self.process.poll() is None, self.log
-        return "Application startup complete" in self.log
+        if "Application startup complete" not in self.log:
+            return False
+        try:
+            connect(self.port).close()
+        except ConnectionRefusedError:
+            return False
+        return True
 
 
 def prepare(folder: Path) -> dict[str, str]:
