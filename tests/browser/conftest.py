@@ -13,12 +13,19 @@ from tests import chromium
 from .browsing import PATIENCE, Browsing
 from .site import running
 
+TIMEOUT = 180  # seconds; the first test waits for the browser and the site
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give the tests here more time; without a browser they are skipped."""
+    item.add_marker(pytest.mark.timeout(TIMEOUT))
+    if chromium.find() is None:
+        item.add_marker(pytest.mark.skip(reason=chromium.MISSING))
+
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium. Playwright's loop is this package's: it ends before other tests begin."""
-    if chromium.find() is None:
-        pytest.skip(chromium.MISSING)
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = chromium.launch(playwright)

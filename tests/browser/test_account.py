@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from .browsing import PASSWORD, log_in
-
-pytestmark = pytest.mark.timeout(180)
 
 MOST_STEPS = 30
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from .browsing import Browsing
-
-pytestmark = pytest.mark.timeout(180)
 
 REVIEW = "I read it in one night, and will read it again."
 

@@ -10,8 +10,6 @@ from pypdf import PdfReader
 
 from .browsing import Browsing
 
-pytestmark = pytest.mark.timeout(180)
-
 COURSE = "Love, Money and Manners"
 
 

@@ -9,8 +9,6 @@ from playwright.sync_api import Page
 
 from .browsing import PHONE, Browsing
 
-pytestmark = pytest.mark.timeout(180)
-
 PAGES = [
     "/",
     "/sync/",

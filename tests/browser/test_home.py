@@ -9,8 +9,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from .browsing import Browsing
 
-pytestmark = pytest.mark.timeout(180)
-
 VARIANTS = {"/sync/": "Synchronous", "/serial/": "Awaited one by one", "/": "Gathered"}
 OFFERS = ["Offers", "Events"]
 RECOMMENDATIONS = ["For you", "Popular now"]

@@ -14,8 +14,6 @@ from tests.polling import eventually
 from .browsing import Browsing
 from .uploads import MEBIBYTE, WATCH_THE_BAR, open_homework, pdf_file, slow_down
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def page(browsing: Browsing) -> Page:

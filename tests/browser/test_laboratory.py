@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_who_is_not_logged_in_is_asked_to_before_an_experiment(visitor: Page) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_the_last_requests_are_shown_with_their_timelines(visitor: Page) -> None:
