@@ -18,6 +18,7 @@ from django_loom.lab import finishing as finishing_module
 from django_loom.lab.calibration import null_server
 from django_loom.lab.cli import lab
 from django_loom.lab.experiment import Depth, Experiment
+from django_loom.lab.latencies import Latencies
 from django_loom.lab.outcome import Outcome
 from django_loom.lab.plan import LoadPlan
 from django_loom.lab.results import LoadResult
@@ -62,7 +63,20 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[LoadPlan]:
 
     def note(plan: LoadPlan) -> LoadResult:
         made.append(plan)
-        return load_result(50.0, seconds=2.0, requests=100, statuses={200: 100})
+        latencies = Latencies()
+        for milliseconds in range(11, 111):
+            latencies.record(milliseconds / 1000)
+        return load_result(
+            50.0,
+            seconds=2.0,
+            requests=100,
+            statuses={200: 100},
+            histogram=latencies.encoded(),
+            bytes=20480,
+            body_bytes=12000,
+            document_bytes=120,
+            server="it/1.0",
+        )
 
     monkeypatch.setattr(cli_module, "run_load", note)
     return made
@@ -196,7 +210,15 @@ def test_a_load_as_ab_prints_it(plans: list[LoadPlan]) -> None:
     assert found["Requests per second"][0] == "50.00"
     times = [value.split()[0] for name, _, value in fields if name == "Time per request"]
     assert times == ["80.000", "20.000"]  # 4 * 2 s / 100, and 2 s / 100
-    assert output.splitlines()[-1].split() == ["100%", "110", "(longest", "request)"]
+    assert found["Server Software"] == ["it/1.0"]
+    assert found["Document Length"] == ["120", "bytes"]
+    assert found["Total transferred"] == ["20480", "bytes"]
+    assert found["HTML transferred"] == ["12000", "bytes"]
+    assert found["Transfer rate"] == ["10.00", "[Kbytes/sec]", "received"]
+    assert found["Total"] == ["11", "61", "28.9", "60", "110"]
+    served = [line.split()[:2] for line in output.splitlines() if "% " in line]
+    assert served[:3] == [["50%", "60"], ["66%", "76"], ["75%", "85"]]
+    assert served[-1] == ["100%", "110"]
 
 
 def test_a_load_as_json(plans: list[LoadPlan]) -> None:

@@ -256,5 +256,5 @@ def test_a_real_cross_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     # uvicorn keeps no connection of HTTP/1.0, aiohttp does.
     remarks = {(each.tool, each.server) for each in found.cross_checks if each.remark}
     assert remarks == {("ab", "loom")}
-    assert NO_KEEP_ALIVE_NOTE in found.notes
+    assert NO_KEEP_ALIVE_NOTE in report(found).notes
     assert set(found.conditions["cross-checked with"]) == {"ab", "wrk"}

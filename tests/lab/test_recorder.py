@@ -9,6 +9,8 @@ import pytest
 from django_loom.lab import recorder as recorder_module
 from django_loom.lab.recorder import Recorder
 
+HEAD = b"HTTP/1.1 200 OK\r\nServer: it\r\nX-Server: other"
+
 
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +20,7 @@ class Clock:
     def answer(self, recorder: Recorder, sent: float, now: float, status: int = 200) -> None:
         recorder.count_sent(sent)
         self.now = now
-        recorder.count_answer(sent, status, 10)
+        recorder.count_answer(sent, status, len(HEAD) + 10, HEAD)
 
     def fail(self, recorder: Recorder, sent: float, now: float) -> None:
         recorder.count_sent(sent)
@@ -94,3 +96,14 @@ def test_all_are_answered_when_the_last_open_request_ends(recorder: Recorder) ->
 
     assert asyncio.run(wait()) == [False, True]
     assert recorder.errors == {"timeout": 1}
+
+
+def test_the_first_answer_says_what_the_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, clock = Recorder(), Clock(monkeypatch)
+    assert (recorder.server, recorder.document_size) == ("", 0)
+    recorder.begin = 0.0
+    clock.answer(recorder, sent=1.0, now=1.1)
+    recorder.count_answer(1.0, 200, 100, b"HTTP/1.1 200 OK")
+    assert recorder.server == "it"
+    assert recorder.document_size == 6  # of ten bytes four are the end of the head
+    assert recorder.size - recorder.heads_size == 6 + 100 - len(b"HTTP/1.1 200 OK") - 4

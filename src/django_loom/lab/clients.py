@@ -96,10 +96,10 @@ class Client:
         """Open a connection ahead of the next request; raises `OSError`."""
         self._connection = await self._crowd.connection(self)
 
-    def answered(self, status: int, size: int) -> None:
+    def answered(self, status: int, size: int, head: bytes) -> None:
         crowd = self._crowd
         del crowd.under_way[self]
-        crowd.recorder.count_answer(self._due, status, size)
+        crowd.recorder.count_answer(self._due, status, size, head)
         crowd.on_idle(self)
 
     def failed(self, kind: str) -> None:

@@ -12,7 +12,7 @@ from .responses import ResponseParser
 class Owner(Protocol):
     """Who sends the requests; hears exactly one of these for each request sent."""
 
-    def answered(self, status: int, size: int) -> None: ...
+    def answered(self, status: int, size: int, head: bytes) -> None: ...
 
     def failed(self, kind: str) -> None: ...
 
@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._waiting = False
         if not (self._keep_alive and self._parser.keep_alive):
             self._transport.close()
-        self._owner.answered(self._parser.status, self._parser.size)
+        self._owner.answered(self._parser.status, self._parser.size, self._parser.head)
 
     def _fail(self, kind: str) -> None:
         self.abort()

@@ -79,6 +79,31 @@ def merged(encoded: Iterable[str]) -> str:
     return bytes(histogram.encode()).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Milliseconds: the least, the mean with its standard deviation, the median, the greatest."""
+
+    min: float
+    mean: float
+    deviation: float
+    median: float
+    max: float
+    percentiles: dict[int, float]
+
+
+def spread_of(encoded: str, shares: Iterable[int]) -> Spread:
+    """How an encoded histogram is spread, with the percentiles that are asked for."""
+    found = HdrHistogram.decode(encoded)
+    return Spread(
+        found.get_min_value() / 1000,
+        found.get_mean_value() / 1000,
+        found.get_stddev() / 1000,
+        found.get_value_at_percentile(50) / 1000,
+        found.get_max_value() / 1000,
+        {share: found.get_value_at_percentile(share) / 1000 for share in shares},
+    )
+
+
 def summary_of(encoded: str) -> Latency | None:
     """The percentiles of an encoded histogram in milliseconds; None if it is empty."""
     histogram = HdrHistogram.decode(encoded)

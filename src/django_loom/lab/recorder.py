@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections import Counter
 from time import perf_counter
 
 from .latencies import Latencies
+
+HEAD_END = 4  # bytes between a head and its body
+SERVER = re.compile(rb"\r\nserver:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
 class Recorder:
@@ -21,6 +25,8 @@ class Recorder:
         self.end = math.inf
         self.completed = 0
         self.size = 0
+        self.heads_size = 0
+        self.first: tuple[int, bytes] | None = None
         self.statuses: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.latencies = Latencies()
@@ -35,6 +41,17 @@ class Recorder:
         return sum(count for status, count in self.statuses.items() if is_success(status))
 
     @property
+    def document_size(self) -> int:
+        """The bytes of the first answer's body."""
+        return self.first[0] - len(self.first[1]) - HEAD_END if self.first else 0
+
+    @property
+    def server(self) -> str:
+        """What the first answer says that the server is."""
+        found = SERVER.search(self.first[1]) if self.first else None
+        return found[1].decode("latin-1") if found else ""
+
+    @property
     def seconds(self) -> float:
         """From the begin to the last answer; a request that gets none does not lengthen it."""
         return (self._last_answer or self._last_failure or perf_counter()) - self.begin
@@ -44,8 +61,8 @@ class Recorder:
         if self.begin <= due < self.end:
             self._open += 1
 
-    def count_answer(self, due: float, status: int, size: int) -> None:
-        """Count an answer that is whole now."""
+    def count_answer(self, due: float, status: int, size: int, head: bytes) -> None:
+        """Count an answer that is whole now: its bytes in all, and its head."""
         now = perf_counter()
         success = is_success(status)
         if success and self.begin <= now < self.end:
@@ -54,6 +71,9 @@ class Recorder:
             self._last_answer = now
             self.statuses[status] += 1
             self.size += size
+            self.heads_size += len(head) + HEAD_END
+            if self.first is None:
+                self.first = size, head
             if success:
                 self.latencies.record(now - due)
             self._close_one()

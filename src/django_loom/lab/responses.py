@@ -24,7 +24,7 @@ WITHOUT_BODY = {204, 304}
 class ResponseParser:
     """One response after another of a connection; a connection without pipelining."""
 
-    __slots__ = ("_head_only", "_left", "_pending", "_step", "keep_alive", "size", "status")
+    __slots__ = ("_head_only", "_left", "_pending", "_step", "head", "keep_alive", "size", "status")
 
     def __init__(self, head_only: bool = False) -> None:
         self._head_only = head_only
@@ -36,6 +36,7 @@ class ResponseParser:
         self._step: Callable[[bytes], bool] = self._head
         self._left = 0
         self.status = 0
+        self.head = b""
         self.size = 0
         self.keep_alive = False
 
@@ -61,6 +62,7 @@ class ResponseParser:
                 raise ResponseError(f"expected the head of an HTTP response, not {head[:40]!r}")
             self.status = int(head[9:12])
             if self.status >= 200 or self.status == 101:
+                self.head = head
                 self._step = self._framing(head)
                 return self._step(data)
             # An interim response: the final one follows.

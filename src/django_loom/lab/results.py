@@ -20,7 +20,9 @@ class LoadResult:
     latencies (milliseconds; None without any). `statuses` counts every answer by its status,
     `errors` the requests without an answer: refused, connect, timeout, closed, reset, malformed,
     and unsent (due in an open model, but no client was free until the end).
-    `bytes` is what the answers took, `histogram` an encoded HdrHistogram in microseconds.
+    `bytes` is what the answers took, `body_bytes` less their heads; `document_bytes` is the body of
+    the first one, and `server` what its header of that name says.
+    `histogram` is an encoded HdrHistogram in microseconds.
     `cpu_seconds` and `loop_lag_ms` (the 99th percentile) are the generator's own; `ceiling_share`
     is how much of what it can do was used, None where that is not known.
     """
@@ -38,6 +40,9 @@ class LoadResult:
     loop: str
     core: int | None = None
     ceiling_share: float | None = None
+    body_bytes: int = 0
+    document_bytes: int = 0
+    server: str = ""
 
     @property
     def near_ceiling(self) -> bool:
@@ -86,6 +91,7 @@ def joined(results: list[LoadResult]) -> LoadResult:
         statuses=dict(statuses),
         errors=dict(errors),
         bytes=sum(each.bytes for each in results),
+        body_bytes=sum(each.body_bytes for each in results),
         histogram=histogram,
         cpu_seconds=sum(each.cpu_seconds for each in results),
         loop_lag_ms=max(each.loop_lag_ms for each in results),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from .catalogue import Kind, kind
 from .conditions import conditions
-from .cross_checks import NO_KEEP_ALIVE, NO_KEEP_ALIVE_NOTE, cross_checked
+from .cross_checks import cross_checked
 from .exceptions import ServerError
 from .experiment import Depth, Experiment, Point
 from .loops import loop_factory
@@ -160,5 +160,3 @@ def cross_check(
         plan = plan_of(servers[point.server], point, depth, core)
         outcome.cross_checks += cross_checked(tools, (point.server, point.x), plan, outcome.samples)
         progress(number, point, None)
-    if any(check.remark == NO_KEEP_ALIVE for check in outcome.cross_checks):
-        outcome.notes.append(NO_KEEP_ALIVE_NOTE)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
+from .cross_checks import NO_KEEP_ALIVE, NO_KEEP_ALIVE_NOTE
 from .experiments import described
 from .figures import Figures, PointFigures
 from .numbers import NOTHING, rounded, with_interval
@@ -108,6 +109,8 @@ def notes(outcome: Outcome, figures: Figures) -> Iterator[str]:
     if not outcome.complete:
         yield "This run was interrupted: the report is incomplete."
     yield from outcome.notes
+    if any(check.remark == NO_KEEP_ALIVE for check in outcome.cross_checks):
+        yield NO_KEEP_ALIVE_NOTE
     if any(point.failures for point in figures.all()):
         yield "Some requests failed; they are in no other figure than that of the failures."
     if any(point.doubtful for point in figures.all()):
