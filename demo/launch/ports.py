@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import socket
+from argparse import ArgumentTypeError
 
 HOST = "127.0.0.1"
+
+
+def port_number(text: str) -> int:
+    """Read a port, as an argument of a command line.
+
+    :raises ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or not 0 < int(text) < 2**16:
+        raise ArgumentTypeError(f"a port is a number of 1 to 65535, not {text!r}")
+    return int(text)
 
 
 def free_port(preferred: int) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 DEFAULT = Path(__file__).parents[1] / ".data"
@@ -14,9 +16,18 @@ def data_folder() -> Path:
     """Return the folder of the database, the uploads and the reports; it is made if need be.
 
     ``LOOM_DEMO_DATA`` names another one.
+
+    :raises ImproperlyConfigured: it cannot be made, or nothing can be written there.
     """
     folder = Path(os.environ.get("LOOM_DEMO_DATA") or DEFAULT).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Sessions, passwords' hashes and homework are nothing for other users of the machine.
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unusable(folder, PermissionError(errno.EACCES, "it cannot be written to"))
     return folder
 
 
@@ -34,3 +45,10 @@ def secret_key(folder: Path) -> str:
         finally:
             fresh.unlink()
     return path.read_text()
+
+
+def _unusable(folder: Path, error: OSError) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"The data folder {folder} cannot be used: {error.strerror}. "
+        "Name one that you may write to in LOOM_DEMO_DATA."
+    )

@@ -36,19 +36,28 @@ def database(url: str, folder: Path) -> dict[str, Any]:
 
 
 def _postgresql(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise _wrong("its host or its port cannot be read") from None
     name = unquote(parts.path.removeprefix("/"))
     if parts.scheme not in ("postgres", "postgresql") or not name:
-        raise ImproperlyConfigured(
-            "DATABASE_URL must be postgres://user:password@host:port/name, or be left out for "
-            f"SQLite; its scheme is {parts.scheme!r} and its name {name!r}."
-        )
+        raise _wrong(f"its scheme is {parts.scheme!r} and its name {name!r}")
     return {
         "ENGINE": "django_loom.db.postgresql",
         "NAME": name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
-        "PORT": str(parts.port or ""),
+        "PORT": str(port or ""),
         "OPTIONS": {**dict(parse_qsl(parts.query)), "pool": POOL},
     }
+
+
+def _wrong(reason: str) -> ImproperlyConfigured:
+    # Neither the URL nor its fault is shown: there is a password in it.
+    return ImproperlyConfigured(
+        "DATABASE_URL must be postgres://user:password@host:port/name, or be left out for "
+        f"SQLite; {reason}."
+    )

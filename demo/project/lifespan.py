@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from django.conf import settings
+from django.urls import resolve
 
 from demo.laboratory.experiments import experiments
 from demo.launch.parent import stop_with_parent
@@ -21,6 +22,7 @@ async def lifespan(application: Any) -> AsyncIterator[dict[str, Any]]:
     so that the order is all in which it differs from the others.
     """
     stop_with_parent()
+    resolve("/")  # imports all views now, and not while somebody waits for the first page
     with httpx.Client(trust_env=False) as sync_client:
         async with httpx.AsyncClient(trust_env=False) as client:
             await _warm_up(client)

@@ -14,7 +14,7 @@ POLICY = "; ".join(
         "img-src 'self' data:",  # Pico CSS draws its icons with data: addresses
         "base-uri 'none'",
         "form-action 'self'",
-        "frame-ancestors 'self'",
+        "frame-ancestors 'none'",
         "object-src 'none'",
     ]
 )

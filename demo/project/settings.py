@@ -48,7 +48,7 @@ LOOM = {
 MIDDLEWARE = [
     "demo.project.middleware.ServerTiming",
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
+    "demo.project.static_files.StaticFiles",
     "demo.under_the_hood.middleware.record_requests",
     "demo.project.middleware.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -58,30 +58,36 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-X_FRAME_OPTIONS = "SAMEORIGIN"
 
 ROOT_URLCONF = "demo.project.urls"
+# As Django has them by itself, but for DEBUG: there a change in a template shows at once.
+CACHED = "django.template.loaders.cached.Loader"
+TEMPLATE_LOADERS = [
+    "django.template.loaders.filesystem.Loader",
+    "django.template.loaders.app_directories.Loader",
+]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [ROOT / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": TEMPLATE_LOADERS if DEBUG else [(CACHED, TEMPLATE_LOADERS)],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "demo.home.areas.context",
-            ]
+            ],
         },
     }
 ]
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]
-# Straight from the apps' folders, found when the server starts: nothing to collect first.
+# Straight from the apps' folders: nothing to collect first. Each is looked up when it is asked
+# for; with what was noted of it at the start, one that changes since would be cut off.
 SERVESTATIC_USE_FINDERS = True
-SERVESTATIC_AUTOREFRESH = DEBUG
+SERVESTATIC_AUTOREFRESH = True
 MEDIA_ROOT = DATA / "uploads"
 
 LOGIN_URL = "login"

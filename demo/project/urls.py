@@ -8,6 +8,8 @@ from django.urls import include, path
 
 from django_loom import on_loop
 
+admin.site.site_header = admin.site.site_title = "Loom Academy"
+
 urlpatterns = [
     path("", include("demo.home.urls")),
     path("books/", include("demo.books.urls")),

@@ -38,7 +38,14 @@ class DatabaseTests(SimpleTestCase):
         assert left_out == ["", "", "", ""]
 
     def test_another_url_is_refused_without_its_password(self) -> None:
-        for url in ("mysql://ann:secret@db/academy", "postgres://ann:secret@db", "academy"):
+        for url in (
+            "mysql://ann:secret@db/academy",
+            "postgres://ann:secret@db",
+            "postgres://ann:secret/x@db/academy",
+            "postgres://ann:secret@[::1/academy",
+            "postgres://ann:secret@db:port/academy",
+            "academy",
+        ):
             with self.subTest(url), pytest.raises(ImproperlyConfigured) as caught:
                 database(url, FOLDER)
             assert "secret" not in str(caught.value)

@@ -30,6 +30,11 @@ class MiddlewareTests(SimpleTestCase):
         response = ContentSecurityPolicy(view)(RequestFactory().get("/"))
         assert response.headers["Content-Security-Policy"] == "sandbox"
 
+    def test_the_admin_has_the_policy_and_the_icon(self) -> None:
+        page = self.client.get("/admin/login/")
+        assert page.headers["Content-Security-Policy"] == POLICY
+        self.assertContains(page, 'rel="icon"')
+
     async def test_each_answer_tells_its_time(self) -> None:
         page = await self.async_client.get("/accounts/login/")
         assert re.search(r"^site;dur=\d+\.\d$", page.headers["Server-Timing"])
