@@ -253,6 +253,25 @@ def test_a_database_in_memory_lives_as_long_as_its_pool(loop_runner: LoopRunner)
     loop_runner(second)
 
 
+def test_threads_and_a_loop_share_the_test_runners_database_in_memory(
+    loop_runner: LoopRunner,
+) -> None:
+    """As in a TransactionTestCase, where nobody closes the connection of its thread."""
+    name = "file:of_the_test_runner?mode=memory&cache=shared"
+    options = {"pool": {"timeout": 0.1}}
+    with database("memory", ENGINE="django_loom.db.sqlite3", NAME=name, OPTIONS=options):
+        make_table()
+        authors = Author.objects.using("memory")
+        authors.create(name="of the thread")
+
+        async def main() -> None:
+            await authors.acreate(name="of the loop")
+            assert await asyncio.gather(authors.acount(), authors.acount()) == [2, 2]
+
+        loop_runner(main)
+        assert authors.count() == 2
+
+
 @pytest.mark.usefixtures("memory")
 def test_a_database_in_memory_survives_a_cancelled_transaction(loop_runner: LoopRunner) -> None:
     authors = Author.objects.using("memory")

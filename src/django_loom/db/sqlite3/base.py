@@ -24,6 +24,19 @@ class DatabaseWrapper(ThreadedDatabaseMixin, base.DatabaseWrapper):
             return options
         return replace(options, min_size=1, max_size=1, max_idle=math.inf, max_lifetime=math.inf)
 
+    @property
+    def uses_pool(self) -> bool:
+        """Whether the connection comes from the pool.
+
+        Not a thread's, if it is to a database in memory that connections share, as that
+        of Django's test runner. Nobody closes it there, and the pool has only that one.
+        """
+        own = not (self.shared or self.pooled) and self._is_shared_in_memory()
+        return super().uses_pool and not own
+
+    def _is_shared_in_memory(self) -> bool:
+        return self.is_in_memory_db() and "cache=shared" in str(self.settings_dict["NAME"])
+
     def connection_is_idle(self) -> bool:
         """Tell if the connection has no transaction open."""
         return super().connection_is_idle() and not self.connection.in_transaction
