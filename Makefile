@@ -60,8 +60,8 @@ docs: setup ## Build the documentation into build/docs
 	@echo "open build/docs/index.html"
 
 .PHONY: demo
-demo: setup ## Serve the demo site, a small learning platform, until Ctrl-C
-	@$(PYTHON) -m demo
+demo: setup ## Serve the demo site, a small learning platform, until Ctrl-C (ARGS="--port 9000")
+	@$(PYTHON) -m demo $(ARGS)
 
 .PHONY: django-suite
 django-suite: $(VENV)/django-suite.stamp ## Run Django's own tests on our engines (APPS="queries transactions" for some)

@@ -38,7 +38,7 @@ AREAS = [
         "Certificate",
         "/certificates/",
         "certificate",
-        "Finish a course, and take home a PDF with your name on it.",
+        "Take part in a course, and take home a PDF with your name on it.",
         "CPU work off the loop, downloads with ranges",
     ),
     Area(

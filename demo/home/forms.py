@@ -7,8 +7,9 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-MAX_DELAY = 5000
-_NORMAL = {"delay": 150, "failures": 0}
+from demo.services.behaviour import MAX_DELAY, Behaviour
+
+_NORMAL = Behaviour().as_json()
 
 # What the buttons below the form set, for each service; what they leave out is normal.
 PRESETS: dict[str, tuple[str, dict[str, dict[str, int]]]] = {

@@ -6,12 +6,12 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.views.decorators.http import require_http_methods
 from django.views.decorators.vary import vary_on_headers
 
 from demo.project.clients import client
-from django_loom import run_sync
 
 from .forms import PRESETS, BehaviourForm, behaviour_forms, preset_values
 from .service_settings import Values, read_all, set_all
@@ -27,7 +27,7 @@ async def services(request: HttpRequest) -> HttpResponse:
         return await _set(request)
     async with client(request) as http:
         results = await read_all(http)
-    return await run_sync(_show, request, behaviour_forms(initial=_known(results)), results)
+    return _show(request, behaviour_forms(initial=_known(results)), results)
 
 
 async def _set(request: HttpRequest) -> HttpResponse:
@@ -38,10 +38,10 @@ async def _set(request: HttpRequest) -> HttpResponse:
     elif all([form.is_valid() for form in forms]):  # noqa: C419 - each is to have its errors
         values = {str(form.prefix): form.cleaned_data for form in forms}
     else:
-        return await run_sync(_show, request, forms, {}, status=422)
+        return _show(request, forms, {}, status=422)
     async with client(request) as http:
         results = await set_all(http, values)
-    return await run_sync(_confirm, request, values, results)
+    return _confirm(request, values, results)
 
 
 def _confirm(request: HttpRequest, values: dict[str, Values], results: Results) -> HttpResponse:
@@ -71,7 +71,7 @@ def _show(
     }
     is_part = "HX-Request" in request.headers
     template = "home/services_part.html" if is_part else "home/services.html"
-    return render(request, template, context, status=status)
+    return TemplateResponse(request, template, context, status=status)
 
 
 def _known(results: Results) -> dict[str, Values]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.response import TemplateResponse
 
 from demo.project.clients import client, sync_client
-from django_loom import run_sync
 
 from .answers import PARTS, Budget
 from .asking import ask, ask_sync
@@ -28,7 +27,7 @@ async def serial(request: HttpRequest) -> HttpResponse:
     budget = Budget()
     async with client(request) as http:
         answers = [await ask(http, part, budget) for part in PARTS]
-    return await run_sync(_show, request, page(SERIAL, answers, budget))
+    return _show(request, page(SERIAL, answers, budget))
 
 
 async def gathered(request: HttpRequest) -> HttpResponse:
@@ -36,8 +35,8 @@ async def gathered(request: HttpRequest) -> HttpResponse:
     budget = Budget()
     async with client(request) as http:
         answers = await asyncio.gather(*(ask(http, part, budget) for part in PARTS))
-    return await run_sync(_show, request, page(GATHERED, answers, budget))
+    return _show(request, page(GATHERED, answers, budget))
 
 
 def _show(request: HttpRequest, shown: Page) -> HttpResponse:
-    return render(request, "home/index.html", {"page": shown, "variants": VARIANTS})
+    return TemplateResponse(request, "home/index.html", {"page": shown, "variants": VARIANTS})

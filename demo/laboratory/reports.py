@@ -36,8 +36,12 @@ class Report:
         return self.folder.name
 
     def said(self) -> Said:
-        """Return what report.md says of the data."""
-        head, _, rest = (self.folder / "report.md").read_text().partition(_CONCLUSIONS)
+        """Return what report.md says of the data; nothing while that is not written yet."""
+        try:
+            text = (self.folder / "report.md").read_text()
+        except FileNotFoundError:
+            return Said()
+        head, _, rest = text.partition(_CONCLUSIONS)
         return Said(
             notes=[line.strip("*") for line in head.splitlines() if line.startswith("**")],
             conclusions=[

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from urllib.parse import urlencode
 
-from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
 from django.http import (
     FileResponse,
     Http404,
@@ -16,11 +15,10 @@ from django.http import (
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
-from django.shortcuts import render, resolve_url
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-import django_loom
 from demo.under_the_hood.recorder import recorded_in
 
 from . import reports
@@ -38,18 +36,14 @@ REPORT_POLICY = (
 @require_GET
 async def index(request: HttpRequest) -> HttpResponse:
     """The whole page."""
-    return await django_loom.run_sync(
-        render, request, "laboratory/index.html", await _context(request)
-    )
+    return TemplateResponse(request, "laboratory/index.html", await _context())
 
 
 @recorded_in(None)
 @require_GET
 async def panel(request: HttpRequest) -> HttpResponse:
     """The part of the page that changes, for those who can't listen to events."""
-    return await django_loom.run_sync(
-        render, request, "laboratory/_panel.html", await _context(request)
-    )
+    return TemplateResponse(request, "laboratory/_panel.html", await _context())
 
 
 @recorded_in(None)
@@ -106,11 +100,11 @@ def report_file(request: HttpRequest, name: str, file: str) -> FileResponse:
 
 
 def _to_login() -> HttpResponseRedirect:
-    next_page = urlencode({"next": reverse("laboratory:index")})
-    return HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{next_page}")
+    # To the page with the form, and not to the address that only takes it.
+    return redirect_to_login(reverse("laboratory:index"))
 
 
-async def _context(request: HttpRequest) -> dict[str, Any]:
+async def _context() -> dict[str, Any]:
     found, said = await asyncio.to_thread(_read_reports)
     return {
         "progress": experiments.progress,

@@ -8,7 +8,7 @@ from urllib.parse import urlunsplit
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
@@ -29,21 +29,21 @@ WORK = ("sync", "serial", "gathered")
 async def index(request: HttpRequest) -> HttpResponse:
     """The whole page."""
     context = {**_recent(), **_pool(), **_load(), "slow_query": slow_query}
-    return await django_loom.run_sync(render, request, "under_the_hood/index.html", context)
+    return TemplateResponse(request, "under_the_hood/index.html", context)
 
 
 @recorded_in(None)
 @require_GET
 async def recent(request: HttpRequest) -> HttpResponse:
     """The rows of the last requests alone, for the page to renew them."""
-    return await django_loom.run_sync(render, request, "under_the_hood/_rows.html", _recent())
+    return TemplateResponse(request, "under_the_hood/_rows.html", _recent())
 
 
 @recorded_in(None)
 @require_GET
 async def pool(request: HttpRequest) -> HttpResponse:
     """The pool's figures alone."""
-    return await django_loom.run_sync(render, request, "under_the_hood/_pool.html", _pool())
+    return TemplateResponse(request, "under_the_hood/_pool.html", _pool())
 
 
 @recorded_in(None)
@@ -60,7 +60,7 @@ async def one_request(request: HttpRequest, number: int) -> HttpResponse:
         "width": WIDTH,
         "is_sqlite": _is_sqlite(),
     }
-    return await django_loom.run_sync(render, request, "under_the_hood/request.html", context)
+    return TemplateResponse(request, "under_the_hood/request.html", context)
 
 
 @require_POST
@@ -85,7 +85,7 @@ async def run_load(request: HttpRequest) -> HttpResponse:
     if "HX-Request" not in request.headers:
         context |= {**_recent(), **_pool(), "slow_query": slow_query}
         template = "under_the_hood/index.html"
-    return await django_loom.run_sync(render, request, template, context)
+    return TemplateResponse(request, template, context)
 
 
 async def _try_load(request: HttpRequest) -> str:

@@ -15,7 +15,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PREFERRED = 8000
 
 
 @dataclass
@@ -65,12 +64,12 @@ class Launched:
 
 
 @contextmanager
-def launched(data: Path, **variables: str) -> Iterator[Launched]:
+def launched(data: Path, *arguments: str, **variables: str) -> Iterator[Launched]:
     """Run the demo with its data in a folder, until it is ready or has given up."""
     left_out = {"DATABASE_URL", "DJANGO_SETTINGS_MODULE"}  # which conftest.py may have set
     inherited = {key: value for key, value in os.environ.items() if key not in left_out}
     process = subprocess.Popen(
-        [sys.executable, "-m", "demo"],
+        [sys.executable, "-m", "demo", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -110,11 +109,7 @@ def runs(process: int) -> bool:
 
 
 @contextmanager
-def taken(port: int) -> Iterator[None]:
-    """See to it that a port is in use."""
-    with socket.socket() as server:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):  # then somebody else has it
-            server.bind(("127.0.0.1", port))
-            server.listen()
-        yield
+def taken_port() -> Iterator[int]:
+    """Give the number of a port that is in use."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]

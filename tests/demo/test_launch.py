@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.demo.launched import PREFERRED, Launched, launched, runs, taken
+from demo.launch.ports import port_number
+from tests.demo.launched import ROOT, Launched, launched, runs, taken_port
 from tests.polling import eventually
 
 # The processes beside the launcher: the server and the two services.
@@ -26,15 +30,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def demo(data: Path) -> Iterator[Launched]:
-    with taken(PREFERRED), launched(data) as demo:
+    with taken_port() as taken, launched(data, "--port", str(taken)) as demo:
         assert len(demo.urls) == 1, demo.output
+        assert f"Port {taken} is taken" in demo.output
+        assert demo.port != taken
         yield demo
 
 
 def test_it_tells_what_it_does_and_one_address_and_serves_and_stops(demo: Launched) -> None:
-    for text in ("seed data", "SQLite", "services", "loom-demo", "Port 8000 is taken"):
+    for text in ("seed data", "SQLite", "services", "loom-demo"):
         assert text in demo.output
-    assert demo.port != PREFERRED
     assert len(demo.children) == CHILDREN
 
     status, page = demo.get("/")
@@ -69,9 +74,53 @@ def test_a_server_that_ends_ends_the_demo_with_an_error(demo: Launched) -> None:
     assert not any(runs(child) for child in demo.children)
 
 
-def test_a_database_that_cannot_be_used_is_told_in_a_line(tmp_path: Path) -> None:
-    with launched(tmp_path, DATABASE_URL="mysql://ann:secret@db/academy") as demo:
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://ann:secret@db/academy", "DATABASE_URL must be postgres://"),
+        ("postgres://ann:secret@db:port/academy", "DATABASE_URL must be postgres://"),
+        ("postgres://ann:secret@127.0.0.1:1/academy", "OperationalError: connection failed"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_in_a_line(
+    tmp_path: Path, url: str, said: str
+) -> None:
+    with launched(tmp_path, DATABASE_URL=url) as demo:
         assert demo.wait() == 1
-    assert "The demo cannot be prepared: ImproperlyConfigured: DATABASE_URL" in demo.output
+    assert f"The demo cannot be prepared: {said}" in demo.output
     assert "Traceback" not in demo.output
+    assert "secret" not in demo.output
     assert not demo.children
+
+
+def test_a_data_folder_that_cannot_be_used_is_told_in_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with launched(file) as demo:
+        assert demo.wait() == 1
+    assert f"The demo cannot be prepared: The data folder {file} cannot be used" in demo.output
+    assert "Traceback" not in demo.output
+
+
+def test_demos_that_begin_at_once_prepare_the_same_data_one_after_the_other(
+    tmp_path: Path,
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", "from demo.launch.preparation import prepare; prepare()"],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment | {"LOOM_DEMO_DATA": str(tmp_path)},
+        )
+        for _ in range(2)
+    ]
+    assert [process.communicate()[1] for process in processes] == ["", ""]
+    assert [process.returncode for process in processes] == [0, 0]
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "x", ""])
+def test_what_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="a number of 1 to 65535"):
+        port_number(text)
