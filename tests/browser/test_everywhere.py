@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -27,6 +28,10 @@ PAGES = [
     "/lab/",
 ]
 NOT_THERE = "/books/no-such-book/"
+
+# Addresses without their queries; those of requests come and go with each request.
+LINK = re.compile(r'(?:href|src)="(/[^"?#]*)')
+NOT_FOLLOWED = ("/under-the-hood/requests/",)
 
 UNNAMED = """
     [...document.querySelectorAll("input:not([type=hidden]), select, textarea, progress")]
@@ -100,14 +105,32 @@ def test_pages_follow_the_scheme_of_the_system(browsing: Browsing, scheme: str) 
         assert (background > 0.8 and text < 0.4) == (scheme == "light"), address
 
 
+def test_no_link_leads_nowhere(browsing: Browsing) -> None:
+    request = browsing.open("ann").request
+    ahead, seen = ["/"], {"/"}
+    while ahead:
+        address = ahead.pop()
+        response = request.get(address)
+        assert response.status == 200, address
+        if response.headers["content-type"].startswith("text/html"):
+            found = set(LINK.findall(response.text())) - seen
+            new = [each for each in found if not each.startswith(NOT_FOLLOWED)]
+            seen.update(new)
+            ahead.extend(new)
+    assert {"/admin/", "/lab/", "/static/academy.css", "/books/frankenstein/"} <= seen
+
+
 def test_what_goes_wrong_on_a_page_is_noticed(browsing: Browsing) -> None:
     page = browsing.open()
     page.goto("/")
-    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\">')")
-    page.evaluate("setTimeout(() => { throw new Error('a fault of a script') })")
-    page.goto("/no-such-page/")
-    faults = " ".join(browsing.faults)
-    assert "Content Security Policy" in faults
+    with page.expect_console_message():
+        page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\">')")
+    with page.context.expect_event("weberror"):
+        page.evaluate("setTimeout(() => { throw new Error('a fault of a script') })")
+    with page.expect_console_message():
+        page.goto("/no-such-page/")
+    faults = "\n".join(browsing.faults)
+    assert "violates the following Content Security Policy" in faults
     assert "a fault of a script" in faults
-    assert "status of 404" in faults
+    assert "/no-such-page/: Failed to load resource" in faults
     browsing.faults.clear()
