@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from django_loom.lab import cli as cli_module
+from django_loom.lab import cli_load as cli_load_module
 from django_loom.lab import finishing as finishing_module
 from django_loom.lab.calibration import null_server
 from django_loom.lab.cli import lab
@@ -78,7 +79,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[LoadPlan]:
             server="it/1.0",
         )
 
-    monkeypatch.setattr(cli_module, "run_load", note)
+    monkeypatch.setattr(cli_load_module, "run_load", note)
     return made
 
 
@@ -102,6 +103,10 @@ def test_a_run_prints_its_conclusions_and_where_the_report_is(runs: Any) -> None
         (["--repeats", "7"], Depth(repeats=7)),
         (["--seconds", "2"], Depth(seconds=2.0)),
         (["-n", "100"], Depth(requests=100)),
+        (["--wait", "0.2"], Depth(wait=0.2)),
+        (["--connection", "close"], Depth(keep_alive=False)),
+        (["--connection", "keep-alive"], Depth()),
+        (["--cross-check"], Depth(cross_check=True)),
         (["--quick", "--repeats", "1"], Depth().quick().changed(repeats=1)),
     ],
 )
@@ -132,6 +137,9 @@ def test_some_servers_of_an_experiment(runs: Any) -> None:
         (["url", "ftp://127.0.0.1/"], "expected a URL such as http://127.0.0.1:8000/path/"),
         (["url", URL, "-c", "0"], "clients must be from 1"),
         (["url", URL, "-n", "0"], "requests must be from 1"),
+        (["run", "concurrency", "--wait", "0"], "wait must be from 0.001"),
+        (["run", "concurrency", "--connection", "on"], "expected keep-alive or close, not 'on'"),
+        (["url", "http://me:secret@127.0.0.1/"], "expected a URL such as"),
         (["url", URL, "-H", "no colon"], "expected a header such as"),
         (["url", URL, "--format", "xml"], "'xml' is not one of"),
         (["url", URL, "--i-own-this-host", "example.org"], "the URL's host is 127.0.0.1"),
@@ -180,6 +188,7 @@ def test_a_run_that_measured_nothing_writes_nothing(
         (["--rate", "50", "-t", "1"], {"rate": 50.0, "seconds": 1.0}),
         (["--warmup", "1", "--timeout", "3"], {"requests": 100, "warmup": 1.0, "timeout": 3.0}),
         (["--connection", "close"], {"requests": 100, "keep_alive": False}),
+        (["-c", "4", "--processes", "2"], {"requests": 100, "clients": 4, "processes": 2}),
         (
             ["-H", "Accept: text/html", "-C", "a=1", "-C", "b=2"],
             {"requests": 100, "headers": (("Accept", "text/html"), ("Cookie", "a=1; b=2"))},
@@ -228,7 +237,7 @@ def test_a_load_as_json(plans: list[LoadPlan]) -> None:
 
 def test_a_load_with_failures_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = load_result(5, statuses={200: 5, 503: 2}, errors={"timeout": 3}, loop_lag_ms=20.0)
-    monkeypatch.setattr(cli_module, "run_load", lambda plan: bad)
+    monkeypatch.setattr(cli_load_module, "run_load", lambda plan: bad)
     result = call("url", URL)
     assert result.exit_code == 1
     assert "503: 2" in result.stdout

@@ -20,6 +20,7 @@ from django_loom.lab.model import expected_rate, time_across_all, time_per_reque
 from django_loom.lab.plan import LoadPlan
 from django_loom.lab.results import LoadResult
 from django_loom.lab.runner import run, schedule
+from django_loom.lab.servers import environment
 from tests.lab.outcomes import load_result
 
 CONCURRENCY = experiment("concurrency")
@@ -146,6 +147,37 @@ def test_a_run_records_its_conditions(plans: list[LoadPlan]) -> None:
     assert outcome.conditions["packages"]["Django"]
     assert "waiting_site.loom_asgi" in outcome.conditions["commands"]["loom"]
     assert len(outcome.conditions["load"]) == 3
+
+
+def test_a_run_without_keep_alive_says_so(plans: list[LoadPlan]) -> None:
+    outcome = run(CONCURRENCY, Depth(repeats=1, keep_alive=False), ("loom",), ignore)
+    assert {plan.keep_alive for plan in plans} == {False}
+    assert outcome.conditions["keep-alive"] is False
+
+
+def test_every_server_has_the_same_allocator_and_the_report_says_which(
+    plans: list[LoadPlan],
+) -> None:
+    recorded = run(CONCURRENCY, Depth(repeats=1), ("loom",), ignore).conditions["allocator"]
+    assert recorded
+    for name in CONCURRENCY.servers:
+        assert recorded.items() <= environment(kind(name)).items()
+
+
+def test_the_wait_is_that_of_the_requests(plans: list[LoadPlan]) -> None:
+    outcome = run(CONCURRENCY, Depth(repeats=1, wait=0.25), ("loom",), ignore)
+    assert {plan.url for plan in plans} == {"http://127.0.0.1:1/async/250/"}
+    assert {sample.wait for sample in outcome.samples} == {0.25}
+
+
+def test_a_cross_check_without_tools_is_a_note(
+    plans: list[LoadPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "on_the_path", list)
+    outcome = run(CONCURRENCY, Depth(repeats=1, cross_check=True), ("loom",), ignore)
+    assert outcome.complete
+    assert outcome.cross_checks == []
+    assert any("neither ab nor wrk is on the path" in note for note in outcome.notes)
 
 
 def test_an_interrupted_run_keeps_what_it_has(plans: list[LoadPlan]) -> None:

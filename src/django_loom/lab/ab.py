@@ -29,7 +29,7 @@ def ab_lines(plan: LoadPlan, result: LoadResult) -> list[str]:
         ("Server Software:", result.server),
         ("Server Hostname:", url.hostname),
         ("Server Port:", url.port or 80),
-        ("Document Path:", url.path or "/"),
+        ("Document Path:", (url.path or "/") + (f"?{url.query}" if url.query else "")),
         ("Document Length:", f"{result.document_bytes} bytes"),
         ("Concurrency Level:", plan.clients),
         ("Time taken for tests:", f"{result.seconds:.3f} seconds"),

@@ -1,4 +1,4 @@
-"""The charts of an experiment, and of two runs of it: time per request, and requests per second."""
+"""The two charts of an experiment: time per request, and requests per second."""
 
 from __future__ import annotations
 
@@ -26,10 +26,6 @@ LINES: dict[str, dict[str, Any]] = {
     "across all concurrent": {"linestyle": "--"},
     "model": {"linestyle": ":", "alpha": 0.6},
 }
-RUNS: dict[str, dict[str, Any]] = {
-    "before": {"linestyle": "--", "alpha": 0.7, "markerfacecolor": "white"},
-    "after": {"linestyle": "-"},
-}
 
 
 def rate_chart(figures: Figures, varies: str) -> Figure:
@@ -51,23 +47,6 @@ def time_chart(figures: Figures, varies: str) -> Figure:
         draw_model(axes, figures, server, time_per_request)
         draw_model(axes, figures, server, lambda rate, clients: time_across_all(rate))
     legend(axes, figures.labels, figures.servers, LINES)
-    return chart
-
-
-def comparison_chart(
-    before: Figures,
-    after: Figures,
-    varies: str,
-    unit: str,
-    of: Callable[[PointFigures], Interval | None],
-) -> Figure:
-    """One figure of each point of two runs."""
-    chart, axes = new_chart(sorted({*before.values(), *after.values()}), varies, unit)
-    labels = {**before.labels, **after.labels}
-    for run, figures in (("before", before), ("after", after)):
-        for server in figures.servers:
-            draw(axes, figures, server, of, {**look(labels, server), **RUNS[run]})
-    legend(axes, labels, dict.fromkeys([*before.servers, *after.servers]), RUNS)
     return chart
 
 

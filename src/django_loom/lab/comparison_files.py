@@ -7,8 +7,8 @@ from html import escape
 from operator import attrgetter
 from pathlib import Path
 
-from .charts import comparison_chart
 from .comparing import COMPARED, Comparison
+from .comparison_charts import comparison_chart
 from .figures import PointFigures
 from .html import document, figure, table
 from .reports import new_directory, write_chart

@@ -8,7 +8,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("django-loom", "Django", "aiohttp", "gunicorn", "uvicorn", "uvloop", "hdrhistogram")
+PACKAGES = (
+    "django-loom",
+    "Django",
+    "asgiref",
+    "greenlet",
+    "psycopg",
+    "aiohttp",
+    "gunicorn",
+    "uvicorn",
+    "httptools",
+    "uvloop",
+    "hdrhistogram",
+)
 
 
 def conditions() -> dict[str, Any]:
