@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from io import BytesIO
 from textwrap import wrap
 from threading import Lock
@@ -58,6 +58,10 @@ def make_pdf(details: Details) -> bytes:
             "/Title": f"Certificate of {details.name}",
             "/Subject": details.course,
             "/Author": "Loom Academy",
+            "/Creator": "Loom Academy",
+            # Without these it would have the template's, which are the same each time.
+            "/CreationDate": _pdf_date(details.issued),
+            "/ModDate": _pdf_date(details.issued),
         }
     )
     written = BytesIO()
@@ -93,6 +97,10 @@ def _centred(
 
 def _time(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M %Z}"
+
+
+def _pdf_date(moment: datetime) -> str:
+    return f"D:{moment.astimezone(UTC):%Y%m%d%H%M%S}Z"
 
 
 def _number(details: Details) -> str:

@@ -58,6 +58,11 @@ class StampTests(SimpleTestCase):
         pdf = make_pdf(Details("Nguyễn Thị Ánh", "Weaving", WHEN, "0" * 16))
         assert PdfReader(BytesIO(pdf)).metadata.title == "Certificate of Nguyễn Thị Ánh"
 
+    def test_the_file_has_the_time_of_its_issue(self) -> None:
+        pdf = make_pdf(Details("Ann", "Silk", WHEN, "0123456789abcdef"))
+        metadata = PdfReader(BytesIO(pdf)).metadata
+        assert (metadata.creation_date, metadata.modification_date) == (WHEN, WHEN)
+
     def test_many_at_once_do_not_mix(self) -> None:
         names = [f"Student {letter * 8}" for letter in "ABCDEFGHÄЖ"]
         with ThreadPoolExecutor(5) as threads:
