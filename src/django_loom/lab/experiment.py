@@ -51,7 +51,7 @@ class Depth:
     waits: tuple[float, ...] = (0.1, 0.2, 0.3)
     services: tuple[int, ...] = (2, 5, 10, 20)
     repeats: int = 5
-    seconds: float = 0.8
+    seconds: float = 1.0
     requests: int | None = None
     wait: float = 0.1
     keep_alive: bool = True
