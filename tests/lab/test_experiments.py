@@ -13,6 +13,7 @@ import pytest
 
 from django_loom.lab import runner as runner_module
 from django_loom.lab.catalogue import KINDS, Kind, kind
+from django_loom.lab.environment import environment
 from django_loom.lab.exceptions import ServerError, UsageError
 from django_loom.lab.experiment import Depth
 from django_loom.lab.experiments import EXPERIMENTS, experiment
@@ -20,7 +21,6 @@ from django_loom.lab.model import expected_rate, time_across_all, time_per_reque
 from django_loom.lab.plan import LoadPlan
 from django_loom.lab.results import LoadResult
 from django_loom.lab.runner import run, schedule
-from django_loom.lab.servers import environment
 from tests.lab.outcomes import load_result
 
 CONCURRENCY = experiment("concurrency")

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from django_loom.lab import catalogue as catalogue_module
+from django_loom.lab import environment as environment_module
 from django_loom.lab import servers as servers_module
 from django_loom.lab.catalogue import KINDS, Kind, kind
+from django_loom.lab.environment import environment
 from django_loom.lab.exceptions import MissingPackage, ServerError, UsageError
-from django_loom.lab.servers import Server, environment, running
+from django_loom.lab.servers import Server, running
 from tests.lab.processes import has_processes, is_running
 from tests.polling import eventually
 
@@ -69,7 +71,7 @@ def test_only_the_loom_server_has_loom_put_in() -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers_module, "find_spec", lambda name: None if name == "x" else name)
+    monkeypatch.setattr(environment_module, "find_spec", lambda name: None if name == "x" else name)
     monkeypatch.setitem(catalogue_module.STARTS, "x", catalogue_module.STARTS["uvicorn"])
     started = []
     monkeypatch.setattr(servers_module, "Server", lambda *args: started.append(args))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from .catalogue import Kind, kind
 from .conditions import conditions
 from .cross_checks import cross_checked
+from .environment import MALLOC
 from .exceptions import ServerError
 from .experiment import Depth, Experiment, Point
 from .loops import loop_factory
@@ -19,7 +20,7 @@ from .outcome import Outcome, Sample
 from .pinning import server_and_generator
 from .plan import MAX_REQUESTS, LoadPlan
 from .process import Generators
-from .servers import MALLOC, Server, running
+from .servers import Server, running
 
 Progress = Callable[[int, Point, Sample | None], None]
 Check = Callable[[dict[str, Server]], list[str]]

@@ -12,13 +12,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
 
 from .catalogue import Kind
-from .exceptions import MissingPackage, ServerError
+from .environment import check_packages, environment
+from .exceptions import ServerError
 
 STARTING_SECONDS = 30.0
 STOPPING_SECONDS = 5.0
@@ -29,9 +29,6 @@ LINES_SHOWN = 15
 # Without the packages that are installed, as it starts before each server.
 WATCHED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("watched.py")))
 BACKLOG = 2048
-# glibc adapts both thresholds to what a process happens to free first, and that alone changes what
-# asyncio costs by a quarter or more.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(8 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,28 +135,6 @@ class Server:
 
     def _error(self, what: str) -> ServerError:
         return ServerError(f"{self.kind.label} {what}; its last lines:\n{self.last_lines()}")
-
-
-def environment(kind: Kind) -> dict[str, str]:
-    """The same conditions for every server."""
-    path = os.pathsep.join(filter(None, [*kind.modules, os.environ.get("PYTHONPATH")]))
-    ours = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **MALLOC}
-    if kind.page:
-        ours["PYTHONDONTWRITEBYTECODE"] = "1"  # nothing is left in the user's directories
-    if kind.settings:
-        ours["DJANGO_SETTINGS_MODULE"] = kind.settings
-    return {**os.environ, **ours, **dict(kind.variables)}
-
-
-def check_packages(kind: Kind) -> None:
-    """Raise `MissingPackage` if a package that a server needs is not installed."""
-    for name in kind.packages:
-        if find_spec(name) is None:
-            raise MissingPackage(
-                f"{kind.label} needs the package {name}; install it with:"
-                " pip install 'django-loom[lab]'",
-                name=name,
-            )
 
 
 @contextmanager
