@@ -72,6 +72,13 @@ class ReportTests(InAFolder, SimpleTestCase):
         self.assertContains(response, "incomplete")
         self.assertNotContains(response, "cores: 2")
 
+    async def test_one_that_is_being_written_is_shown_without_what_it_says(self) -> None:
+        write_report("new", "2026-01-02T10:00:00+00:00")
+        (reports.reports_folder() / "new" / "report.md").unlink()
+        response = await AsyncClient().get(INDEX)
+        self.assertContains(response, "2 January 2026")
+        self.assertNotContains(response, "What the data says")
+
     async def test_a_report_may_have_styles_and_nothing_else(self) -> None:
         write_report("one", "2026-01-01T10:00:00+00:00")
         response = await AsyncClient().get(
