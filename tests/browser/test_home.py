@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -15,13 +13,9 @@ RECOMMENDATIONS = ["For you", "Popular now"]
 
 
 @pytest.fixture
-def page(browsing: Browsing) -> Iterator[Page]:
-    """A visitor's window, after which the services do well again."""
-    page = browsing.open()
-    yield page
-    page.goto("/services/")
-    page.get_by_role("button", name="Both well").click()
-    expect(page.get_by_text("The services are set.")).to_be_visible()
+def page(browsing: Browsing) -> Page:
+    """A visitor's window. Each test sets the services as it needs them."""
+    return browsing.open()
 
 
 def set_service(page: Page, name: str, delay: int, failures: int) -> None:

@@ -40,9 +40,3 @@ def test_set_the_services(page: Page) -> None:
     expect(page.get_by_role("status").first).to_have_text("The services are set.")
     page.get_by_role("link", name="Synchronous").click()
     expect(page).to_have_url("/sync/#today")
-
-
-def test_requests_are_drawn(page: Page) -> None:
-    page.goto("/under-the-hood/")
-    page.get_by_role("button", name="Send 200 requests to each").click()
-    expect(page.locator(".load-panel")).to_have_count(3)
