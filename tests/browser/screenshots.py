@@ -90,7 +90,7 @@ def load(page: Page) -> None:
     page.goto("/under-the-hood/")
     page.get_by_role("button", name="Send 200 requests to each").click()
     page.locator(".load-panel").last.wait_for()
-    show(page, "#load")
+    show(page, "#load-result")
 
 
 def report(page: Page) -> None:
