@@ -106,6 +106,9 @@ def test_the_variants_are_links_that_change_their_part_of_the_page(page: Page) -
         expect(variants.locator("[aria-current=page]")).to_have_text(title)
         expect(page).to_have_url(address)
     assert page.evaluate("window.wasLoadedOnce")
+    page.go_back()
+    expect(page).to_have_url("/serial/")
+    expect(variants.locator("[aria-current=page]")).to_have_text("Awaited one by one")
 
 
 def test_a_value_that_is_too_large_is_told_beside_its_field(page: Page, browsing: Browsing) -> None:
