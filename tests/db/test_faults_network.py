@@ -239,10 +239,15 @@ def test_a_stall_in_a_transaction(
 
     async def main() -> None:
         for _ in range(2):
-            await in_time(
-                lambda: django_loom.run_sync(sync_block) if side == "sync" else async_block()
-            )
+            block = django_loom.run_sync(sync_block) if side == "sync" else async_block()
+            task = asyncio.create_task(block)
+            await aeventually(lambda: proxy.held > 0)  # what the block was about to do
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            assert django_loom.pool(ALIAS).statistics().used == 0
             proxy.resume()
+            await aeventually(lambda: proxy.held == 0)
         await seven()
 
     loop_runner(main)
