@@ -90,6 +90,11 @@ SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = True
 MEDIA_ROOT = DATA / "uploads"
 
+# Cookies are for all ports of a host: with Django's names for them, this site would log its
+# visitors out of any other project that they have on this machine.
+SESSION_COOKIE_NAME = "academy_session"
+CSRF_COOKIE_NAME = "academy_csrf"
+
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"

@@ -17,6 +17,7 @@ FORM = "multipart/form-data; boundary=limit"
 HAND_IN = "/homework/hand-in/"
 END = b"\r\n--limit--\r\n"
 TOKEN = "t" * 32
+SESSION_COOKIE = "academy_session"
 MIB = 2**20
 
 
@@ -44,7 +45,8 @@ class Student:
 
     @property
     def cookies(self) -> str:
-        return f"sessionid={self.site.sessions[self.name]}; csrftoken={TOKEN}"
+        session = self.site.sessions[self.name]
+        return f"{SESSION_COOKIE}={session}; academy_csrf={TOKEN}"
 
     def get(self, path: str, **headers: str) -> Answer:
         return request(self.site.port, "GET", path, Cookie=self.cookies, **headers)

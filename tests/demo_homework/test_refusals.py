@@ -19,7 +19,18 @@ from tests.http.servers.client import (
 )
 from tests.polling import eventually
 
-from .student import END, FORM, HAND_IN, MIB, TOKEN, Student, form, message_of, start_of_form
+from .student import (
+    END,
+    FORM,
+    HAND_IN,
+    MIB,
+    SESSION_COOKIE,
+    TOKEN,
+    Student,
+    form,
+    message_of,
+    start_of_form,
+)
 
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 4
 PIECE = bytes(2**16)
@@ -155,5 +166,5 @@ class TestCsrf:
         assert self.post(ann, body, len(body), Sec_Fetch_Site="same-origin").status == 201
 
     def test_no_session_is_refused_before_anything_is_read(self, ann: Student) -> None:
-        answer = self.post(ann, b"", 100 * MIB, Cookie="sessionid=none")
+        answer = self.post(ann, b"", 100 * MIB, Cookie=f"{SESSION_COOKIE}=none")
         assert_refused(ann, answer, 401, "You are not logged in")

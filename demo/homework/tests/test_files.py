@@ -185,9 +185,12 @@ class SweepTests(HomeworkCase):
 
     def test_part_that_another_process_has_swept(self) -> None:
         folder().mkdir()
-        part_of(uuid4()).touch()
-        with patch("pathlib.Path.stat", side_effect=FileNotFoundError):
+        part = part_of(uuid4())
+        part.touch()
+        os.utime(part, (0, 0))
+        with patch("pathlib.Path.unlink", side_effect=FileNotFoundError) as unlink:
             assert sweep() == 0
+        unlink.assert_called_once_with()
 
 
 class ArrivalTests(HomeworkCase):
