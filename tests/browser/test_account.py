@@ -33,14 +33,6 @@ def test_a_wrong_password_is_told_and_lets_nobody_in(visitor: Page) -> None:
     expect(visitor.get_by_role("button", name="Log out")).to_have_count(0)
 
 
-def test_who_has_to_log_in_gets_to_the_page_that_was_asked_for(visitor: Page) -> None:
-    visitor.goto("/homework/")
-    visitor.get_by_label("User name").fill("ann")
-    visitor.get_by_label("Password").fill(PASSWORD)
-    visitor.get_by_role("button", name="Log in").click()
-    expect(visitor.get_by_role("heading", level=1)).to_have_text("Homework")
-
-
 def test_the_first_tab_offers_to_skip_to_the_content(visitor: Page) -> None:
     visitor.goto("/books/")
     skip = visitor.get_by_role("link", name="Skip to the content")
@@ -54,9 +46,9 @@ def test_the_first_tab_offers_to_skip_to_the_content(visitor: Page) -> None:
     expect(visitor.get_by_label("Search books")).to_be_focused()
 
 
-def test_log_in_with_the_keyboard_alone(visitor: Page) -> None:
-    visitor.goto("/")
-    step_to(visitor, "Log in")
+def test_log_in_with_the_keyboard_alone_on_the_way_to_a_page(visitor: Page) -> None:
+    visitor.goto("/books/")
+    step_to(visitor, "Homework")
     visitor.keyboard.press("Enter")
     expect(visitor.get_by_label("User name")).to_be_focused()
     visitor.keyboard.type("bob")
@@ -65,3 +57,4 @@ def test_log_in_with_the_keyboard_alone(visitor: Page) -> None:
     step_to(visitor, "Log in")
     visitor.keyboard.press("Enter")
     expect(visitor.get_by_title("Logged in as bob")).to_be_visible()
+    expect(visitor.get_by_role("heading", level=1)).to_have_text("Homework")

@@ -13,8 +13,6 @@ from .browsing import PHONE, Browsing
 
 PAGES = [
     "/",
-    "/sync/",
-    "/serial/",
     "/services/",
     "/accounts/login/",
     "/books/",

@@ -25,9 +25,17 @@ def set_service(page: Page, name: str, delay: int, failures: int) -> None:
     group.get_by_label("Failures in percent").fill(str(failures))
 
 
-def set_services(page: Page) -> None:
+def send_settings(page: Page) -> None:
     page.get_by_role("button", name="Set the services").click()
     expect(page.get_by_text("The services are set.")).to_be_visible()
+
+
+def make_quick(page: Page, failures: int = 0) -> None:
+    """Let both services answer at once, and recommendations fail that often."""
+    page.goto("/services/")
+    set_service(page, "Promotions", delay=0, failures=0)
+    set_service(page, "Recommendations", delay=0, failures=failures)
+    send_settings(page)
 
 
 def parts(page: Page, *names: str) -> list[Locator]:
@@ -46,10 +54,7 @@ def expect_missing(page: Page, *names: str) -> None:
 
 @pytest.mark.parametrize("address", VARIANTS)
 def test_all_is_there_when_both_services_do_well(page: Page, address: str) -> None:
-    page.goto(address)
-    set_service(page, "Promotions", delay=0, failures=0)
-    set_service(page, "Recommendations", delay=0, failures=0)
-    set_services(page)
+    make_quick(page)
     page.goto(address)
     variants = page.get_by_role("navigation", name="Ways to ask")
     expect(variants.locator("[aria-current=page]")).to_have_text(VARIANTS[address])
@@ -62,10 +67,8 @@ def test_all_is_there_when_both_services_do_well(page: Page, address: str) -> No
 
 @pytest.mark.parametrize("address", VARIANTS)
 def test_a_service_that_fails_is_told(page: Page, address: str) -> None:
+    make_quick(page, failures=100)
     page.goto(address)
-    set_service(page, "Promotions", delay=0, failures=0)
-    set_service(page, "Recommendations", delay=0, failures=100)
-    set_services(page)
     missing = page.locator(".notice", has_text="Something is missing.")
     expect(missing.get_by_role("listitem")).to_have_text(
         [
@@ -92,12 +95,13 @@ def test_gathered_has_what_the_other_service_knows(page: Page) -> None:
     page.goto("/")
     set_service(page, "Promotions", delay=3000, failures=0)
     set_service(page, "Recommendations", delay=0, failures=0)
-    set_services(page)
+    send_settings(page)
     expect_missing(page, *OFFERS)
     expect_answers(page, *RECOMMENDATIONS)
 
 
 def test_the_variants_are_links_that_change_their_part_of_the_page(page: Page) -> None:
+    make_quick(page)
     page.goto("/")
     page.evaluate("window.wasLoadedOnce = true")
     variants = page.get_by_role("navigation", name="Ways to ask")
