@@ -13,6 +13,7 @@ import pytest
 from django_loom import run_sync
 from django_loom.conf import LoomSettings
 from django_loom.exceptions import BodyNotRead, BodyTooLarge, ClientDisconnected
+from django_loom.http import body as body_module
 from django_loom.http.body import RequestBody
 from django_loom.http.body_stream import BodyStream
 from tests.http.asgi import Connection, Message, chunk, end
@@ -21,6 +22,12 @@ from tests.loops import LoopRunner
 Run = Callable[..., Any]
 PLACES: list[Run] = [run_sync, asyncio.to_thread]
 everywhere = pytest.mark.parametrize("run", PLACES, ids=["greenlet", "thread"])
+
+
+@pytest.fixture(autouse=True)
+def watch_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the watch would take a chunk ahead of those that are asked for."""
+    monkeypatch.setattr(body_module, "WATCH_AFTER_SECONDS", 3600.0)
 
 
 def stream_of(*messages: Message, **settings: Any) -> tuple[BodyStream, Connection]:
