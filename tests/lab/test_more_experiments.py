@@ -114,7 +114,7 @@ def test_fan_out_concludes_that_awaiting_in_turn_is_not_at_once() -> None:
     said = FAN_OUT.conclude(Figures(outcome_of(rates, "fan-out")))
     assert said[0].startswith("sync, one after another, from 2 to 20 services: requests per second")
     assert any(
-        "gathered, from 2 to 20 services: requests per second a change is not" in s for s in said
+        "gathered, from 2 to 20 services: requests per second: a change is not" in s for s in said
     )
     assert any("gathered against awaited one by one, at 20 services: 12.2 times" in s for s in said)
 

@@ -114,10 +114,10 @@ def test_conclusions_have_their_figures_and_ratios() -> None:
     said = report(usual()).conclusions
     assert (
         "aiohttp, from 5 to 40 clients: requests per second 7.98 times (7.8 to 8.12)"
-        " (49.5 → 395/s); time per request a change is not shown by this data (101 → 101 ms)."
+        " (49.5 → 395/s); time per request: a change is not shown by this data (101 → 101 ms)."
     ) in said
     assert (
-        "Django, gunicorn sync, from 5 to 40 clients: requests per second a change is not shown"
+        "Django, gunicorn sync, from 5 to 40 clients: requests per second: a change is not shown"
         " by this data (9.90 → 9.90/s); time per request 8 times (7.88 to 8.08)"
         " (505 → 4,040 ms)."
     ) in said

@@ -20,7 +20,7 @@ def growth(figures: Figures, server: str, unit: str) -> str | None:
     rate = change(ratio(last.rates, first.rates), first.rates, last.rates, "/s")
     time = change(ratio(last.times, first.times), first.times, last.times, " ms")
     span = f"from {first.x:g} to {last.x:g} {unit}"
-    return f"{figures.labels[server]}, {span}: requests per second {rate}; time per request {time}."
+    return f"{figures.labels[server]}, {span}: requests per second{rate}; time per request{time}."
 
 
 def comparison(figures: Figures, server: str, other: str, x: float, unit: str) -> str | None:
@@ -41,7 +41,7 @@ def comparison(figures: Figures, server: str, other: str, x: float, unit: str) -
 
 def change(found: Ratio, before: list[float], after: list[float], unit: str) -> str:
     values = f"{rounded(median(before))} → {rounded(median(after))}{unit}"
-    return f"{times(found)} ({values})" if found.shown else f"a change is {NOT_SHOWN} ({values})"
+    return f" {times(found)} ({values})" if found.shown else f": a change is {NOT_SHOWN} ({values})"
 
 
 def middle(point: PointFigures) -> str:
