@@ -86,7 +86,7 @@ def test_no_thread_is_made_before_it_is_needed(loop_runner: LoopRunner) -> None:
     async def main() -> None:
         before = threading.active_count()
         with view_threads(5):
-            assert threading.active_count() == before
+            assert threading.active_count() <= before
 
     loop_runner(main)
 
