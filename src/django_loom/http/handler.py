@@ -20,7 +20,6 @@ from django_loom.conf import loom_settings
 from django_loom.exceptions import (
     BodyTimeout,
     BodyTooLarge,
-    ClientDisconnected,
     FileUnreadable,
     UnsupportedProtocol,
 )
@@ -29,6 +28,7 @@ from .body import Receive, RequestBody
 from .collector import set_collector
 from .files import FilePart, prepare_file, send_file
 from .hooks import DatabaseHooks
+from .leaving import tells_of_leaving_only
 from .lifespan import Lifespan, no_lifespan, serve_lifespan
 from .placement import runs_in_thread
 from .requests import LoomRequest
@@ -98,8 +98,9 @@ class LoomHandler(ASGIHandler):
         body = RequestBody(receive, self.settings, task.cancel if task else lambda: None)
         try:
             await self._serve(scope, body, until_client_leaves(send, at_the_end=body.close))
-        except ClientDisconnected:
-            pass
+        except Exception as error:
+            if not tells_of_leaving_only(error):
+                raise
         except asyncio.CancelledError:
             # Only the cancellation that the disconnect asked for ends here.
             if task is None or not body.disconnected or task.cancelling() > 1:
@@ -188,6 +189,15 @@ class LoomHandler(ASGIHandler):
         is_async = iscoroutinefunction(view)
         call: View = super().make_view_atomic(self._views.awaited(view) if is_async else view)
         return self._views.in_thread(call) if not is_async and runs_in_thread(view) else call
+
+    def process_exception_by_middleware(self, exception: Exception, request: Any) -> Any:
+        """Return what middleware answers to an error of the view, or of its rendering.
+
+        :raises asyncio.CancelledError: there is no error, and nobody to answer: the client left.
+        """
+        if getattr(request, "client_has_left", False) and tells_of_leaving_only(exception):
+            raise asyncio.CancelledError from exception
+        return super().process_exception_by_middleware(exception, request)
 
     def _get_response(self, request: Any) -> Any:
         response = super()._get_response(request)

@@ -37,6 +37,11 @@ class LoomRequest(ASGIRequest):
         """Why the body was refused, if it was."""
         return self._arriving.fault
 
+    @property
+    def client_has_left(self) -> bool:
+        """Whether the client was seen to leave before the response was complete."""
+        return self._arriving.disconnected
+
     async def stream(self) -> AsyncIterator[bytes]:
         """Iterate over the body in the pieces in which it arrives.
 

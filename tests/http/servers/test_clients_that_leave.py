@@ -60,14 +60,19 @@ def test_query_of_a_sync_iterator_on_the_loop_is_cancelled(
     eventually(lambda: not queries(server))
 
 
-def test_view_that_takes_an_upload_is_cancelled(server: RunningServer, record: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "end"), [("upload", "CancelledError"), ("upload-in-groups", "ExceptionGroup")]
+)
+def test_view_that_takes_an_upload_is_cancelled(
+    server: RunningServer, record: str, path: str, end: str
+) -> None:
     server.kind.needs("start before the body")
     with closing(connect(server.port)) as connection:
-        path = f"/wait/upload?record={record}"
+        path = f"/wait/{path}?record={record}"
         send_head(connection, "POST", path, Content_Length=str(2**30))
         connection.sendall(bytes(2**20))
         eventually(lambda: server.record(record)["bytes"] == 2**20)
-    _assert_ended(server, record, "CancelledError")
+    _assert_ended(server, record, end)
 
 
 @pytest.mark.parametrize("path", ["/upload/parts", "/upload/async-parts", "/upload/whole"])

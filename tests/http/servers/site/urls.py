@@ -26,6 +26,7 @@ urlpatterns = [
     path("wait/endless", waiting_views.endless),
     path("wait/querying-parts", waiting_views.querying_parts),
     path("wait/upload", waiting_views.receiving),
+    path("wait/upload-in-groups", waiting_views.receiving_in_groups),
     path("download", waiting_views.download),
     path("refused/sync", upload_views.refusing),
     path("refused/streaming", upload_views.refusing_async),

@@ -26,7 +26,7 @@ def noted(request: HttpRequest) -> Iterator[Record]:
     record.notes.append("started")
     try:
         yield record
-    except (asyncio.CancelledError, GeneratorExit) as end:
+    except (asyncio.CancelledError, GeneratorExit, ExceptionGroup) as end:
         record.notes.append(type(end).__name__)
         raise
     finally:
@@ -105,6 +105,23 @@ async def receiving(request: HttpRequest) -> HttpResponse:
     with noted(request):
         async for _ in request.stream():
             pass
+    return HttpResponse()
+
+
+@streaming_body
+async def receiving_in_groups(request: HttpRequest) -> HttpResponse:
+    """The reader is so deep in task groups that its error comes before their cancellation."""
+
+    async def read(depth: int) -> None:
+        if depth:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(read(depth - 1))
+            return
+        async for _ in request.stream():
+            pass
+
+    with noted(request):
+        await read(5)
     return HttpResponse()
 
 
