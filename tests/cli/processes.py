@@ -6,12 +6,15 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.polling import eventually
 
@@ -28,13 +31,20 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "django_loom.cli", *arguments]
 
 
+# `--reload` has one process that serves, and one that watches.
+SEVERAL = [[], ["--workers", "2"], ["--reload"]]
+several = pytest.mark.parametrize("options", SEVERAL, ids=["one process", "workers", "reload"])
+
+
 @dataclass
 class Served:
-    """A server that runs."""
+    """A server that runs; with `path` it listens there, and `tls` is what its clients trust."""
 
     process: subprocess.Popen[str]
     log: Path
     port: int = 0
+    path: Path | None = None
+    tls: ssl.SSLContext | None = None
 
     @property
     def output(self) -> str:
@@ -50,12 +60,23 @@ class Served:
         assert text in self.output, self.output
 
     def connect(self, data: bytes = b"") -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        client = self.connect_plainly()
+        if self.tls is not None:
+            client = self.tls.wrap_socket(client, server_hostname="127.0.0.1")
         client.sendall(data)
         return client
 
-    def get(self) -> bytes:
-        with self.connect(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as client:
+    def connect_plainly(self) -> socket.socket:
+        if self.path is None:
+            return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(30)
+        client.connect(str(self.path))
+        return client
+
+    def get(self, path: str = "/", *headers: str) -> bytes:
+        head = [f"GET {path} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]
+        with self.connect("\r\n".join(head).encode()) as client:
             return read_all(client)
 
     def stop(self, sig: int = signal.SIGTERM) -> int:
@@ -65,12 +86,19 @@ class Served:
 
 
 @contextmanager
-def serve(folder: Path, *options: str, app: str = APP) -> Iterator[Served]:
-    """Serve on a free port, and be ready."""
+def serve(
+    folder: Path,
+    *options: str,
+    app: str = APP,
+    path: Path | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Served]:
+    """Serve on a free port, or on a Unix socket with that path, and be ready."""
     log = folder / "output"
+    where = ["--port", "0"] if path is None else ["--uds", str(path)]
     with log.open("w") as output:
         process = subprocess.Popen(
-            command("serve", app, "--port", "0", *options),
+            command("serve", app, *where, *options),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -79,18 +107,27 @@ def serve(folder: Path, *options: str, app: str = APP) -> Iterator[Served]:
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
-    served = Served(process, log)
+    served = Served(process, log, path=path, tls=tls)
     try:
         served.wait_for("startup complete")
-        found = re.search(r"on http://127\.0\.0\.1:(\d+)", served.output)
-        assert found
-        served.port = int(found[1])
-        eventually(lambda: listens(served.port))
+        if path is None:
+            scheme = "http" if tls is None else "https"
+            found = re.search(rf"on {scheme}://127\.0\.0\.1:(\d+),", served.output)
+            assert found
+            served.port = int(found[1])
+            eventually(lambda: listens(served.port))
         yield served
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def assert_refused(message: str, *arguments: str) -> None:
+    """The command says in a line what is wrong, and ends with 2."""
+    result = loom(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"Error: {message}\n"
 
 
 def listens(port: int) -> bool:

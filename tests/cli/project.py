@@ -7,7 +7,7 @@ import os
 
 from django.conf import settings
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
 from django_loom import run_sync
@@ -37,5 +37,9 @@ async def slow(request: HttpRequest) -> HttpResponse:
     return HttpResponse(await run_sync(ask, "SELECT 1 FROM pg_sleep(600)"))
 
 
-urlpatterns = [path("", seven), path("slow", slow)]
+async def client(request: HttpRequest) -> JsonResponse:
+    return JsonResponse([request.is_secure(), request.META["REMOTE_ADDR"]], safe=False)
+
+
+urlpatterns = [path("", seven), path("slow", slow), path("client", client)]
 application = get_asgi_application()

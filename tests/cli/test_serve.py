@@ -14,7 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import ROOT, Served, command, listens, loom, read_all, serve
+from tests.cli.processes import (
+    ROOT,
+    Served,
+    assert_refused,
+    command,
+    listens,
+    loom,
+    read_all,
+    serve,
+)
 from tests.polling import eventually
 
 HALF = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab"
@@ -182,12 +191,6 @@ def test_it_starts_again_when_a_file_changes(tmp_path: Path) -> None:
 
 
 # What is wrong, in a line.
-
-
-def assert_refused(message: str, *arguments: str) -> None:
-    result = loom(*arguments)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == f"Error: {message}\n"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.asgi", "tests.nowhere", "tests.cli.app.x"])

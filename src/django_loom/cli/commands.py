@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-
-class WrongCall(click.ClickException):
-    """What was asked for cannot be done as it was asked; a line says why."""
-
-    exit_code = 2
+from .application import check_application
+from .listeners import SocketFile, bind, bind_unix
+from .refusal import WrongCall
+from .tls import PASSWORD_VARIABLE, tls_options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,6 +27,18 @@ def loom() -> None:
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option(
     "--port", default=8000, type=click.IntRange(0, 65535), help="Port; 0 for any free one."
+)
+@click.option("--uds", metavar="PATH", help="Unix socket to listen on, instead of host and port.")
+@click.option(
+    "--ssl-certfile",
+    metavar="PATH",
+    help="Serve HTTPS with this certificate and its chain, in PEM format.",
+)
+@click.option(
+    "--ssl-keyfile",
+    metavar="PATH",
+    help="The certificate's private key, unless it is in the same file; "
+    f"{PASSWORD_VARIABLE} in the environment decrypts it.",
 )
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes that serve.")
 @click.option("--reload", is_flag=True, help="Start again when a source file changes.")
@@ -61,7 +73,17 @@ def loom() -> None:
     type=click.Choice(["critical", "error", "warning", "info", "debug"]),
     help="Least level of what the server logs.",
 )
-def serve(app: str, *, host: str, port: int, reload: bool, workers: int, **options: Any) -> None:
+@click.pass_context
+def serve(
+    context: click.Context,
+    /,
+    app: str,
+    *,
+    reload: bool,
+    workers: int,
+    uds: str | None,
+    **options: Any,
+) -> None:
     """Serve APP, an ASGI application written as module:attribute.
 
     SIGTERM or Ctrl+C stops it: no new requests, running ones finish or are cancelled
@@ -70,16 +92,14 @@ def serve(app: str, *, host: str, port: int, reload: bool, workers: int, **optio
     server = _import("django_loom.cli.server", "server")
     if reload and workers > 1:
         raise WrongCall("--reload serves with one process: leave --workers out")
+    if uds is not None and (_is_given(context, "host") or _is_given(context, "port")):
+        raise WrongCall("--uds listens on a Unix socket only: leave --host and --port out")
+    tls = tls_options(options["ssl_certfile"], options["ssl_keyfile"])
     sys.path.insert(0, os.getcwd())
-    _check_application(app, whole=not reload and workers == 1)
-    try:
-        listener = server.bind(host, port)
-    except OSError as error:
-        raise WrongCall(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    check_application(app, whole=not reload and workers == 1)
+    listener, file, address = _listen(options["host"], options["port"], uds, is_tls=bool(tls))
     config = server.Config(
         app,
-        host=host,
-        port=listener.getsockname()[1],
         reload=reload,
         workers=workers,
         grace=options["grace"],
@@ -88,11 +108,11 @@ def serve(app: str, *, host: str, port: int, reload: bool, workers: int, **optio
         backlog=options["backlog"],
         access_log=options["access_log"],
         log_level=options["log_level"],
+        **tls,
     )
     if options["log_level"] in ("info", "debug"):
-        where = f"[{host}]" if ":" in host else host
-        click.echo(f"Serving {app} on http://{where}:{config.port}, Ctrl+C stops", err=True)
-    sys.exit(server.run(config, listener))
+        click.echo(f"Serving {app} on {address}, Ctrl+C stops", err=True)
+    sys.exit(server.run(config, listener, file))
 
 
 @loom.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
@@ -117,31 +137,25 @@ def _import(name: str, extra: str) -> Any:
         ) from error
 
 
-def _check_application(app: str, whole: bool) -> None:
-    """Find what would only be found in each worker, or after the pools are open.
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
 
-    :param whole: import it, for this process will serve it.
-    :raises WrongCall: there is no such module, or no such attribute in it.
+
+def _listen(
+    host: str, port: int, uds: str | None, *, is_tls: bool
+) -> tuple[socket.socket, SocketFile | None, str]:
+    """Bind a socket.
+
+    :return: it, its file if it is a Unix socket, and the address that clients use.
+    :raises WrongCall: the address is not free, or cannot be had.
     """
-    module_name, _, attributes = app.partition(":")
-    if not all(name.isidentifier() for name in [*module_name.split("."), *attributes.split(".")]):
-        raise WrongCall(
-            f"{app!r} must be written as module:attribute, as in mysite.asgi:application"
-        )
+    where = f"[{host}]" if ":" in host else host
     try:
-        spec = find_spec(module_name)
-    except ModuleNotFoundError as error:
-        if not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        spec = None
-    if spec is None:
-        raise WrongCall(
-            f"there is no module {module_name!r} in {os.getcwd()}, nor on the Python path"
-        )
-    if not whole:
-        return
-    found = import_module(module_name)
-    for name in attributes.split("."):
-        if not hasattr(found, name):
-            raise WrongCall(f"the module {module_name!r} has no {attributes!r}")
-        found = getattr(found, name)
+        if uds is not None:
+            return bind_unix(uds), SocketFile(uds), f"unix:{uds}"
+        listener = bind(host, port)
+    except OSError as error:
+        wanted = uds if uds is not None else f"{host}:{port}"
+        raise WrongCall(f"cannot listen on {wanted}: {error.strerror or error}") from error
+    scheme = "https" if is_tls else "http"
+    return listener, None, f"{scheme}://{where}:{listener.getsockname()[1]}"

@@ -43,6 +43,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
+        if self.server is not None and self.server[1] is None:
+            # A Unix socket: its client has no address, and is on this machine. As if it came
+            # by TCP, Django gets a REMOTE_ADDR, and uvicorn heeds the headers of a proxy.
+            self.client = "127.0.0.1", 0
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:

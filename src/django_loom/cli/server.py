@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import signal
 import socket
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -13,6 +15,7 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from .head_limits import LimitedProtocol
 from .lifespan import Lifespan, LifespanRequired
+from .listeners import SocketFile
 
 # The exit code of an application that did not start, as uvicorn has it.
 STARTUP_FAILURE = 3
@@ -41,6 +44,13 @@ class Config(uvicorn.Config):
             **options,
         )
 
+    def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop] | None:
+        """Return what makes the event loop, in each worker too."""
+        factory = super().get_loop_factory()
+        if factory is None or not self.is_ssl:
+            return factory
+        return partial(_limit_handshakes, factory, self.head_timeout)
+
     def load(self) -> None:
         """Import the application, and see to it that its lifespan is as it should be."""
         super().load()
@@ -48,8 +58,40 @@ class Config(uvicorn.Config):
         self.loaded_app: Any = LifespanRequired(self.loaded_app, str(self.app))
 
 
+def _limit_handshakes(
+    factory: Callable[[], asyncio.AbstractEventLoop], seconds: float
+) -> asyncio.AbstractEventLoop:
+    """Return a loop whose servers wait so long for the handshake that TLS puts before a head.
+
+    uvicorn has no option for it, and asyncio's own time is a minute.
+    """
+    loop = factory()
+    create_server: Any = loop.create_server
+
+    def create_limited_server(*args: Any, ssl: Any = None, **options: Any) -> Any:
+        if ssl:
+            options.setdefault("ssl_handshake_timeout", seconds)
+        return create_server(*args, ssl=ssl, **options)
+
+    loop.create_server = create_limited_server  # type: ignore[method-assign]
+    return loop
+
+
 class Server(uvicorn.Server):
-    """Exits with 0 when a signal stops it; the same signal again ends it at once."""
+    """Exits with 0 when a signal stops it; the same signal again ends it at once.
+
+    :param socket_file: what to remove as soon as it listens no more.
+    """
+
+    def __init__(self, config: Config, socket_file: SocketFile | None = None) -> None:
+        super().__init__(config)
+        self._socket_file = socket_file
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and wait for the running requests."""
+        if self._socket_file is not None:
+            self._socket_file.remove()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop, and leave the next such signal to the system, lest a busy loop hold it up."""
@@ -89,36 +131,24 @@ class Workers(Multiprocess):
         return max(0, *(process.exitcode or 0 for process in self.processes))
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound but does not listen yet.
-
-    :raises OSError: the port is in use, or the host is not one of this machine's.
-    """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        if os.name == "posix":  # elsewhere it would allow two servers on one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except BaseException:
-        listener.close()
-        raise
-    listener.set_inheritable(True)
-    return listener
-
-
-def run(config: Config, listener: socket.socket) -> int:
+def run(config: Config, listener: socket.socket, socket_file: SocketFile | None = None) -> int:
     """Serve until a signal comes.
 
+    :param socket_file: that of the listener, if it is a Unix socket; removed at the end.
     :return: the exit code: 0, or another number if the application did not start.
     """
     config.owns_process = True
-    if config.should_reload:
-        ChangeReload(config, target=Server(config).run, sockets=[listener]).run()
-        return 0
-    if config.workers > 1:
-        workers = Workers(config, sockets=[listener])
-        workers.run()
-        return workers.exit_code
-    server = Server(config)
-    server.run(sockets=[listener])
-    return 0 if server.started else STARTUP_FAILURE
+    try:
+        if config.should_reload:
+            ChangeReload(config, target=Server(config).run, sockets=[listener]).run()
+            return 0
+        if config.workers > 1:
+            workers = Workers(config, sockets=[listener])
+            workers.run()
+            return workers.exit_code
+        server = Server(config, socket_file)
+        server.run(sockets=[listener])
+        return 0 if server.started else STARTUP_FAILURE
+    finally:
+        if socket_file is not None:
+            socket_file.remove()
