@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from django_loom.cli.head_limits import MAX_HEAD, LimitedProtocol
 from django_loom.cli.server import Config
+from tests.cli.certificates import Certificates
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 
@@ -32,9 +33,10 @@ class Upgraded(asyncio.Protocol):
 
 
 class Server:
-    """Listens in the test's own loop."""
+    """Listens in the test's own loop; with certificates, under TLS."""
 
-    def __init__(self, head_timeout: float) -> None:
+    def __init__(self, head_timeout: float, pem: Certificates | None) -> None:
+        self.pem = pem
         self.state = ServerState()
         self.config = Config(
             "tests.cli.app:application",
@@ -43,18 +45,21 @@ class Server:
             ws=Upgraded,
             log_config=None,
             timeout_keep_alive=600,
+            ssl_certfile=pem and pem.both,
         )
         self.config.load()
-        self.protocols: list[LimitedProtocol] = []
+        self._made: list[LimitedProtocol] = []
         self.port = 0
 
     def make_protocol(self) -> LimitedProtocol:
         protocol = LimitedProtocol(self.config, self.state, {})
-        self.protocols.append(protocol)
+        self._made.append(protocol)
         return protocol
 
     async def connect(self, data: bytes = b"") -> Client:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=self.pem and self.pem.client
+        )
         writer.write(data)
         return reader, writer
 
@@ -65,15 +70,22 @@ class Server:
         writer.close()
 
     @property
+    def protocols(self) -> list[LimitedProtocol]:
+        """Those of connections that are made: TLS has a handshake before."""
+        return [protocol for protocol in self._made if protocol.transport is not None]
+
+    @property
     def timers(self) -> list[bool]:
         """For each connection, if time is counted."""
         return [protocol._head_timer is not None for protocol in self.protocols]
 
 
 @asynccontextmanager
-async def server(head_timeout: float) -> AsyncIterator[Server]:
-    it = Server(head_timeout)
-    listening = await asyncio.get_running_loop().create_server(it.make_protocol, "127.0.0.1", 0)
+async def server(head_timeout: float, pem: Certificates | None) -> AsyncIterator[Server]:
+    it = Server(head_timeout, pem)
+    listening = await asyncio.get_running_loop().create_server(
+        it.make_protocol, "127.0.0.1", 0, ssl=it.config.ssl
+    )
     it.port = listening.sockets[0].getsockname()[1]
     try:
         yield it
@@ -89,11 +101,18 @@ async def server(head_timeout: float) -> AsyncIterator[Server]:
 Run = Callable[[Callable[[Server], Awaitable[None]], float], None]
 
 
-@pytest.fixture
-def run(loop_runner: LoopRunner) -> Run:
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("pem"))
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def run(loop_runner: LoopRunner, certificates: Certificates, request: pytest.FixtureRequest) -> Run:
+    pem = certificates if request.param == "TLS" else None
+
     def run(test: Callable[[Server], Awaitable[None]], head_timeout: float) -> None:
         async def main() -> None:
-            async with server(head_timeout) as it:
+            async with server(head_timeout, pem) as it:
                 await test(it)
 
         loop_runner(main)
@@ -151,7 +170,6 @@ def test_a_byte_now_and_then_does_not_begin_the_time_anew(run: Run) -> None:
 
 async def protocols(it: Server, number: int) -> list[LimitedProtocol]:
     await aeventually(lambda: len(it.protocols) == number)
-    await aeventually(lambda: it.protocols[-1].transport is not None)
     return it.protocols
 
 
