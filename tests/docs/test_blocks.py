@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .blocks import DOCS, NAMES, ROOT, Block, blocks, inline_code, links, tokens
+from .blocks import DOCS, NAMES, ROOT, Block, blocks, commands, inline_code, links, tokens
 from .commands import check
 
 LANGUAGES = {
@@ -19,11 +19,12 @@ LANGUAGES = {
     "diff": "test_getting_started",
     "ini": "here",
     "json": "here",
+    "nginx": "here",
     "text": "what a program prints, or a formula",
 }
 FOLDERS = ("benchmarks/", "demo/", "docs/", "scripts/", "src/", "tests/")
 OF_DJANGO = {"tests/runtests.py"}  # in its source distribution
-OF_A_KIND = {kind: [b for n in NAMES for b in blocks(n, kind)] for kind in ("ini", "json")}
+OF_A_KIND = {kind: [b for n in NAMES for b in blocks(n, kind)] for kind in ("ini", "json", "nginx")}
 
 
 @pytest.mark.parametrize("page", NAMES)
@@ -46,6 +47,14 @@ def test_a_unit_of_systemd_starts_a_command_that_exists(block: Block) -> None:
     check(shlex.join([Path(program).name, *arguments]))
     grace = int(arguments[arguments.index("--grace") + 1])
     assert int(service["TimeoutStopSec"]) > grace
+
+
+@pytest.mark.parametrize("block", OF_A_KIND["nginx"], ids=str)
+def test_a_proxy_connects_to_the_socket_that_a_command_serves_on(block: Block) -> None:
+    (path,) = re.findall(r"server unix:(\S+)", block.text)
+    assert any(f"--uds {path} " in f"{line} " for line in commands(block.page))
+    assert block.text.count("{") == block.text.count("}")
+    assert all(line.endswith((";", "{", "}")) for line in block.text.split("\n") if line)
 
 
 @pytest.mark.parametrize("page", NAMES)
