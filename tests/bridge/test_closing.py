@@ -50,6 +50,25 @@ def test_finally_runs_when_the_coroutine_is_closed(loop_runner: LoopRunner) -> N
     assert calls_in_use() == []
 
 
+def test_code_may_run_a_loop_of_its_own_while_it_is_closed(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        log: list[str] = []
+
+        def function() -> None:
+            try:
+                await_(asyncio.Event().wait())
+            finally:
+                log.append(asyncio.run(echo("own loop")))
+
+        me = asyncio.current_task()
+        start(function).close()
+        assert log == ["own loop"]
+        assert asyncio.current_task() is me
+
+    loop_runner(main)
+    assert calls_in_use() == []
+
+
 @pytest.mark.parametrize("wait", [await_, suspend])
 def test_waiting_while_being_closed_is_refused(
     loop_runner: LoopRunner, wait: Callable[[Any], Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Generator
 from typing import Any
 
@@ -140,7 +141,9 @@ def test_a_coroutine_is_stepped_from_one_greenlet_after_the_other(
     assert calls_in_use() == []
 
 
-@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="new in Python 3.12")
+@pytest.mark.skipif(
+    not (3, 12) <= sys.version_info < (3, 14), reason="new in 3.12, refused from 3.14 on"
+)
 def test_a_task_started_eagerly_inside_a_call_sees_no_loop_in_its_first_step() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -161,6 +164,23 @@ def test_a_task_started_eagerly_inside_a_call_sees_no_loop_in_its_first_step() -
             return task
 
         assert await (await run_sync(function)) == 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="older ones start it without a loop")
+def test_a_task_can_not_start_eagerly_inside_a_call() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)  # told of the task that came to nothing
+        coroutine = echo(1)
+
+        def function() -> None:
+            with pytest.raises(RuntimeError, match="is not the running loop"):
+                asyncio.eager_task_factory(loop, coroutine)
+
+        await run_sync(function)
+        coroutine.close()
 
     asyncio.run(main())
 

@@ -17,6 +17,7 @@ from greenlet import GreenletExit, getcurrent
 from django_loom.exceptions import BridgeError
 
 from .greenlets import Resource, SyncCall, main_greenlet, outermost, resting
+from .tasks import TASK_PER_THREAD, hide_task, show_task
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -47,12 +48,15 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     call.job = fn, args, kwargs
     call.resources = None
     call.closing = False
+    call.task = None
     # The same Context object, not a copy: what either side sets, both see.
     call.gr_context = driver.gr_context
     value = error = None
     try:
         while True:
             try:
+                if TASK_PER_THREAD:
+                    hide_task(call, loop)
                 _set_running_loop(None)
                 if error is None:
                     ended = call.switch(value)
@@ -60,6 +64,8 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
                     ended = call.throw(type(error), error, error.__traceback__)
             finally:
                 _set_running_loop(loop)
+                if TASK_PER_THREAD:
+                    show_task(call, loop)
                 error = None  # this frame is in its traceback
             if call.job is None:
                 break
@@ -130,8 +136,12 @@ def _unwind(call: SyncCall) -> GreenletExit | None:
     loop = _get_running_loop()
     call.driver = call.parent = getcurrent()
     try:
+        if TASK_PER_THREAD and loop is not None:
+            hide_task(call, loop)
         _set_running_loop(None)
         ended: GreenletExit | None = call.throw(GeneratorExit)
         return ended
     finally:
         _set_running_loop(loop)
+        if TASK_PER_THREAD and loop is not None:
+            show_task(call, loop)

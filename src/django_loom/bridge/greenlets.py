@@ -31,9 +31,10 @@ class SyncCall(greenlet):
     ``awaitable`` is what to wait for, on its way to the coroutine, which alone
     keeps it: the garbage collector does not look into greenlets, so a task that
     waits for something which its own greenlet keeps would never be collected.
+    ``task`` is set only while the synchronous code runs, for the same reason.
     """
 
-    __slots__ = ("awaitable", "closing", "driver", "job", "loop", "resources", "result")
+    __slots__ = ("awaitable", "closing", "driver", "job", "loop", "resources", "result", "task")
 
     driver: greenlet
     loop: asyncio.AbstractEventLoop
@@ -42,6 +43,7 @@ class SyncCall(greenlet):
     result: Any
     resources: dict[Hashable, Resource] | None
     closing: bool
+    task: asyncio.Task[Any] | None
 
     def run(self, start: None) -> None:
         """Run one job after the other. An exception ends the greenlet."""

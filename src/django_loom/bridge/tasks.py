@@ -1,0 +1,37 @@
+"""The task that a thread runs, and how it is hidden with the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from .greenlets import SyncCall, current_call
+
+# Python 3.14 knows one current task for each thread, older ones one for each loop. Left in
+# place, it would let no loop that synchronous code runs inside the call start a task.
+TASK_PER_THREAD = sys.version_info >= (3, 14)
+if TASK_PER_THREAD:
+    from asyncio.tasks import _swap_current_task  # type: ignore[attr-defined]  # not in typeshed
+
+
+def hide_task(call: SyncCall, loop: asyncio.AbstractEventLoop) -> None:
+    """Put the thread's task aside, while the loop is still visible."""
+    call.task = asyncio.current_task(loop)
+    if call.task is not None:
+        _swap_current_task(loop, None)
+
+
+def show_task(call: SyncCall, loop: asyncio.AbstractEventLoop) -> None:
+    """Put it back, once the loop is visible again."""
+    if call.task is not None:
+        _swap_current_task(loop, call.task)
+        call.task = None
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """Return the task that awaits the ``run_sync()`` call which the calling code runs in."""
+    call = current_call()
+    if call is None:
+        return None
+    return call.task if TASK_PER_THREAD else asyncio.current_task(call.loop)
