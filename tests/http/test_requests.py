@@ -10,6 +10,7 @@ from typing import Any
 import django
 import pytest
 from django.core.files.uploadedfile import TemporaryUploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import RawPostDataException
 from django.test import override_settings
@@ -419,6 +420,36 @@ def test_an_upload_that_breaks_off_leaves_no_file(
     assert files() == []
     assert answer.sent == [] if left else answer.status == 408
     seen.clear()
+
+
+class KeepsFiles(TemporaryFileUploadHandler):
+    """Keeps what has come whole, or nobody could see if it was closed or just forgotten."""
+
+    kept: list[Any] = []
+
+    def file_complete(self, file_size: int) -> Any:
+        file = super().file_complete(file_size)
+        self.kept.append(file)
+        return file
+
+
+def test_a_file_that_had_come_whole_is_closed_when_the_client_leaves(
+    loop_runner: LoopRunner,
+) -> None:
+    body = encode_multipart(BOUNDARY, {"a": Upload("a.bin", BIG), "b": Upload("b.bin", BIG * 20)})
+
+    async def main() -> None:
+        connection = Connection(*map(chunk, pieces(body[:100_000], 30_000)))
+        headers = [("content-type", MULTIPART_CONTENT), ("content-length", str(len(body)))]
+        task = start(connection, "POST", "/wait_for_form", headers)
+        await connection.until(lambda: connection.receiving and not connection.messages)
+        connection.leave()
+        await task
+
+    KeepsFiles.kept.clear()
+    with override_settings(FILE_UPLOAD_HANDLERS=[f"{__name__}.KeepsFiles"]):
+        loop_runner(main)
+    assert [file.closed for file in KeepsFiles.kept] == [True]
 
 
 def test_the_files_of_a_form_are_closed_at_the_end(loop_runner: LoopRunner) -> None:

@@ -23,10 +23,16 @@ from .body_stream import BodyStream
 _CHUNK_BYTES = 2**16
 
 
+class _BrokenOff(Exception):
+    """Stands for a cancellation while Django's parser reads: it closes its files on this only."""
+
+
 class LoomRequest(ASGIRequest):
     """An ``HttpRequest`` that can also be read piece by piece in async code."""
 
     _stream: Any
+    _is_parsing = False
+    _cancellation: BaseException | None = None
 
     def __init__(self, scope: dict[str, Any], body: RequestBody) -> None:
         super().__init__(scope, BodyStream(body))
@@ -88,7 +94,15 @@ class LoomRequest(ASGIRequest):
     def read(self, *args: Any, **kwargs: Any) -> Any:
         """Read from the body as from a file."""
         self._refuse_in_coroutine()
-        return super().read(*args, **kwargs)
+        try:
+            return super().read(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException as cancellation:
+            if not self._is_parsing:
+                raise
+            self._cancellation = cancellation
+        raise _BrokenOff
 
     def readline(self, *args: Any, **kwargs: Any) -> Any:
         """Read a line of the body as from a file."""
@@ -104,7 +118,20 @@ class LoomRequest(ASGIRequest):
             self._refuse_announced(self._stream)
         if "CONTENT_LENGTH" not in META and self.may_have_body:
             META = {**META, "CONTENT_LENGTH": sys.maxsize}
-        return super().parse_file_upload(META, post_data)
+        self._is_parsing = True
+        try:
+            return super().parse_file_upload(META, post_data)
+        finally:
+            self._is_parsing = False
+            self._raise_cancellation()
+
+    def _raise_cancellation(self) -> None:
+        cancellation, self._cancellation = self._cancellation, None
+        try:
+            if cancellation is not None:
+                raise cancellation from None
+        finally:
+            del cancellation  # this frame is in its traceback
 
     @property
     def may_have_body(self) -> bool:
