@@ -8,9 +8,10 @@ PYTHON := $(VENV)/bin/python
 APPS ?=
 ARGS ?=
 
-# The newest interpreter that really runs (a pyenv shim may not) and can make a venv.
+# An interpreter that really runs (a pyenv shim may not) and can make a venv. 3.13 comes first: what
+# tests/django_suite/accepted.toml lists was found with it.
 FIND_PYTHON = for python in $(BOOTSTRAP_PYTHON) \
-	$(foreach minor,13 12 11,python3.$(minor) $${PYENV_ROOT:-/nonexistent}/versions/3.$(minor).*/bin/python) python3 python; do \
+	$(foreach minor,13 14 12 11,python3.$(minor) $${PYENV_ROOT:-/nonexistent}/versions/3.$(minor).*/bin/python) python3 python; do \
 		$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
 		python=; \
 	done; \

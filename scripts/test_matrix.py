@@ -1,8 +1,8 @@
 """Runs the tests on each supported pair of Python and Django, in an environment for each pair.
 
-All versions but Django's are those of uv.lock. Arguments go to pytest, but for `--older`: then the
-newest pair is left out, which `make test` has, and so are the tests that take longest and hardly
-depend on the versions.
+All versions but Django's are those of uv.lock. Arguments go to pytest, but for `--others`: then the
+pair of the Python that runs this is left out, which `make test` has, and so are the tests that take
+longest and hardly depend on the versions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAIRS = [("3.11", "5.2"), ("3.12", "6.0"), ("3.13", "6.1")]
+PAIRS = [("3.11", "5.2"), ("3.12", "6.0"), ("3.13", "6.1"), ("3.14", "6.1")]
 UV = [sys.executable, "-m", "uv"]
 PASSED, FAILED, MISSING = "passed", "FAILED", "not run: this interpreter is not there"
 
@@ -25,9 +25,10 @@ SLOW = [f"--ignore=tests/{name}" for name in ("browser", "docs", "http/servers",
 
 def main(arguments: list[str]) -> int:
     pairs = PAIRS
-    if "--older" in arguments:
-        arguments = [each for each in arguments if each != "--older"] + SLOW
-        pairs = PAIRS[:-1]
+    if "--others" in arguments:
+        arguments = [each for each in arguments if each != "--others"] + SLOW
+        own = "{}.{}".format(*sys.version_info)
+        pairs = [pair for pair in PAIRS if pair[0] != own]
     results = {pair: test(*pair, arguments) for pair in pairs}
     print("\nPython  Django  result")
     for (python, django), result in results.items():

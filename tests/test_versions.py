@@ -20,7 +20,7 @@ def test_the_installed_versions_are_supported() -> None:
 
 
 @pytest.mark.parametrize("django", [(5, 2), (6, 0), (6, 1)])
-@pytest.mark.parametrize("python", [(3, 11), (3, 13), (3, 20)])
+@pytest.mark.parametrize("python", [(3, 11), (3, 14), (3, 20)])
 def test_supported_versions(python: tuple[int, int], django: tuple[int, int]) -> None:
     versions.require_supported(python, django)
 
