@@ -22,6 +22,16 @@ def unchanged() -> Iterator[None]:
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
 
 
+def as_kept(threshold: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return what this Python makes of a threshold: 3.14.0 to 3.14.4 ignore the third figure."""
+    before = gc.get_threshold()
+    gc.set_threshold(*threshold)
+    try:
+        return gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+
+
 async def life_of_a_server() -> tuple[tuple[int, int, int], int]:
     """Return the thresholds and the number of frozen objects while a server runs."""
     to_application: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -40,14 +50,14 @@ async def life_of_a_server() -> tuple[tuple[int, int, int], int]:
 
 def test_what_is_there_at_the_start_is_not_looked_at_again(loop_runner: LoopRunner) -> None:
     threshold, frozen = loop_runner(life_of_a_server)
-    assert threshold == (20_000, 20, 50)
+    assert threshold == as_kept((20_000, 20, 50))
     assert frozen > 10_000  # Django alone has more
 
 
 def test_the_setting_holds(loop_runner: LoopRunner) -> None:
     with override_settings(LOOM={"GC_THRESHOLD": (700, 10, 5)}):
         threshold, frozen = loop_runner(life_of_a_server)
-    assert threshold == (700, 10, 5)
+    assert threshold == as_kept((700, 10, 5))
     assert frozen > 10_000
 
 
