@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+export UV_PROJECT_ENVIRONMENT := $(VENV)
 APPS ?=
 ARGS ?=
 
@@ -81,7 +82,7 @@ bench-orm: $(VENV)/bench.stamp ## Measure the ORM beside its peers
 	@$(PYTHON) -m benchmarks.orm $(ARGS)
 
 .PHONY: bench-http
-bench-http: $(VENV)/bench.stamp ## Measure whole requests beside peers (20 minutes)
+bench-http: $(VENV)/bench.stamp ## Measure whole requests beside peers (30 minutes)
 	@$(PYTHON) -m benchmarks.http $(ARGS)
 
 .PHONY: clean
