@@ -113,6 +113,7 @@ class RequestBody:
         self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
+            self._watch = None  # a task has us, and its cancellation the frames that have it
 
     def _wants_more(self) -> bool:
         failed = self.fault is not None or self._failure is not None

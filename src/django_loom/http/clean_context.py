@@ -29,6 +29,8 @@ def await_in(context: Context, waiting: Coroutine[Any, Any, T]) -> Generator[Any
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            value = None  # an error that was thrown has this frame in its traceback
         try:
             step, value = waiting.send, (yield wanted)
         except BaseException as error:  # a cancellation, mostly: it is the coroutine's

@@ -31,6 +31,7 @@ from .hooks import DatabaseHooks
 from .leaving import tells_of_leaving_only
 from .lifespan import Lifespan, no_lifespan, serve_lifespan
 from .placement import runs_in_thread
+from .release import release
 from .requests import LoomRequest
 from .responses import (
     Send,
@@ -114,6 +115,9 @@ class LoomHandler(ASGIHandler):
         stream = await run_sync(self._respond, scope, body, send)
         if stream is not None:
             await self._send_stream(scope, *stream, body, send)
+            held: list[Any] = [stream[0]]
+            del stream
+            release(held)
 
     def _respond(
         self, scope: Scope, body: RequestBody, send: Send
@@ -131,6 +135,10 @@ class LoomHandler(ASGIHandler):
         finally:
             body.close()
             response.close()
+        if request is not None:
+            held: list[Any] = [request]
+            del request, response  # which may have its request
+            release(held)
         return None
 
     def _answer(
