@@ -20,12 +20,13 @@ from django.utils.functional import SimpleLazyObject
 from django_loom import in_thread, on_loop
 from django_loom.asgi import get_asgi_application
 from django_loom.http import release as release_module
+from django_loom.http.body import RequestBody
 from django_loom.http.release import release
 from tests.http.asgi import Connection, request, start
 from tests.http.test_handler import DEFAULT_MIDDLEWARE
 from tests.loops import LoopRunner
 
-WATCHED_LATE = "django_loom.http.body.WATCH_AFTER_SECONDS"
+WATCH_AFTER = "django_loom.http.body.WATCH_AFTER_SECONDS"
 freed: list[weakref.ref[HttpRequest]] = []
 kept: list[Any] = []
 
@@ -121,7 +122,8 @@ urlpatterns = [
 
 @pytest.fixture(autouse=True)
 def without_collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(WATCHED_LATE, 0.01)
+    monkeypatch.setattr(WATCH_AFTER, 0.01)
+    monkeypatch.setattr(RequestBody, "lasted", True)
     freed.clear()
     kept.clear()
     gc.collect()
@@ -170,6 +172,15 @@ def test_no_request_leaves_garbage(loop_runner: LoopRunner, name: str) -> None:
 
     # A loop and its threads make some garbage now and then: less than two objects a request.
     assert loop_runner(main) < 100
+
+
+@pytest.mark.parametrize(("name", "is_freed"), [("loop", False), ("async", True)])
+def test_only_a_request_that_lasted_is_worth_the_look(
+    loop_runner: LoopRunner, monkeypatch: pytest.MonkeyPatch, name: str, is_freed: bool
+) -> None:
+    monkeypatch.setattr(RequestBody, "lasted", False)
+    loop_runner(one_request, f"/{name}")
+    assert (freed[0]() is None) is is_freed
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -6,7 +6,7 @@ Knows the standard library and greenlet, nothing else.
 from .calls import run_sync
 from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
-from .tasks import running_task
+from .tasks import task_of
 from .threads import run_in_thread
 from .waiters import Waiter, running_loop
 from .waits import await_, suspend
@@ -21,6 +21,6 @@ __all__ = [
     "run_in_thread",
     "run_sync",
     "running_loop",
-    "running_task",
     "suspend",
+    "task_of",
 ]

@@ -29,10 +29,12 @@ class Lock:
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Take the lock, waiting at most ``timeout`` seconds; tell if it was taken."""
-        if self._take():
-            return True
+        with self._guard:
+            if not self._locked:
+                self._locked = True
+                return True
         waiter = Waiter()  # not under the guard: this may start the garbage collector
-        if self._take(waiter):
+        if self._take_or_queue(waiter):
             return True
         try:
             waiter.wait(timeout)
@@ -44,14 +46,12 @@ class Lock:
             raise
         return not self._withdraw(waiter)
 
-    def _take(self, waiter: Waiter | None = None) -> bool:
-        """Take the lock if it is free, else queue the waiter."""
+    def _take_or_queue(self, waiter: Waiter) -> bool:
         with self._guard:
             if not self._locked:
                 self._locked = True
                 return True
-            if waiter is not None:
-                self._waiters.append(waiter)
+            self._waiters.append(waiter)
             return False
 
     def _withdraw(self, waiter: Waiter) -> bool:
@@ -77,8 +77,7 @@ class Lock:
         """Tell if the lock is held."""
         return self._locked
 
-    def __enter__(self) -> None:
-        self.acquire()
+    __enter__ = acquire
 
     def __exit__(
         self,

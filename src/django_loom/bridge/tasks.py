@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import Any
 
-from .greenlets import SyncCall, current_call
+from .greenlets import SyncCall
 
 # Python 3.14 knows one current task for each thread, older ones one for each loop. Left in
 # place, it would let no loop that synchronous code runs inside the call start a task.
@@ -29,9 +29,6 @@ def show_task(call: SyncCall, loop: asyncio.AbstractEventLoop) -> None:
         call.task = None
 
 
-def running_task() -> asyncio.Task[Any] | None:
-    """Return the task that awaits the ``run_sync()`` call which the calling code runs in."""
-    call = current_call()
-    if call is None:
-        return None
+def task_of(call: SyncCall) -> asyncio.Task[Any] | None:
+    """Return the task that awaits a ``run_sync()`` call, which the calling code runs in."""
     return call.task if TASK_PER_THREAD else asyncio.current_task(call.loop)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import DatabaseError
+from greenlet import getcurrent
 
 from django_loom.bridge import SyncCall, current_call
 
@@ -262,9 +263,9 @@ class LeasingMixin(_Base):
         Nobody would give back what a thread's wrapper leased in a call, as when
         ``connection.cursor`` was looked up in a coroutine and called below it.
         """
-        call = current_call()
-        if call is not None and self.owner is call:
+        if self.owner is getcurrent():  # never None, as the owner is without a call
             return
+        call = current_call()
         if self.allow_thread_sharing or (self.scopes and scopes.is_member(self)):
             return
         if self.shared or (self.managed and call is not None):

@@ -9,7 +9,7 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django_loom.bridge import SyncCall, current_call, running_task
+from django_loom.bridge import SyncCall, current_call, task_of
 
 from .holders import CallSite, call_site, describe, site_of_waiting
 
@@ -71,7 +71,7 @@ class Holder:
             self._site = call_site()
             return
         self._call = weakref.ref(call)
-        if (task := running_task()) is not None:
+        if (task := task_of(call)) is not None:
             self._who = weakref.ref(task)
 
     def note_site(self) -> None:

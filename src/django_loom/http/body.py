@@ -39,6 +39,8 @@ class RequestBody:
     the reader and no second one, so a slow reader still slows the client down.
     """
 
+    lasted = False  # longer than WATCH_AFTER_SECONDS
+
     def __init__(
         self, receive: Receive, settings: LoomSettings, on_disconnect: Callable[[], object]
     ) -> None:
@@ -108,6 +110,8 @@ class RequestBody:
 
     def close(self) -> None:
         """End the watch: the response is sent, and the client free to go."""
+        if not self._is_open:
+            return
         self._is_open = False
         self._is_due = False
         self._timer.cancel()
@@ -174,7 +178,7 @@ class RequestBody:
             self._on_disconnect()
 
     def _begin_watch(self) -> None:
-        self._is_due = True
+        self._is_due = self.lasted = True
         # A reader that is waiting sees the disconnect itself, and calls this when it is done.
         if self._reading or self._failure is not None:
             return

@@ -117,7 +117,8 @@ class LoomHandler(ASGIHandler):
             await self._send_stream(scope, *stream, body, send)
             held: list[Any] = [stream[0]]
             del stream
-            release(held)
+            if body.lasted:
+                release(held)
 
     def _respond(
         self, scope: Scope, body: RequestBody, send: Send
@@ -135,7 +136,7 @@ class LoomHandler(ASGIHandler):
         finally:
             body.close()
             response.close()
-        if request is not None:
+        if body.lasted and request is not None:
             held: list[Any] = [request]
             del request, response  # which may have its request
             release(held)

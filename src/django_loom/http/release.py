@@ -1,15 +1,14 @@
 """Free a request at its end, without the garbage collector.
 
 Django's middleware puts objects into a request that have it themselves: the lazy user, the
-store of messages. So a request is a cycle. With one request at a time the collector finds
-each while it is young and few objects are there; with a thousand that wait it goes through
-all that they have, again and again, and the loop stands still meanwhile.
+store of messages. So a request is a cycle. The collector finds one that ended soon among the
+youngest objects, at little cost. One that has lasted is among the old ones by then: to find
+it the collector goes through what all requests have that wait, and the loop stands still.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from gc import get_referents, is_tracked
 from sys import getrefcount
 from typing import Any
@@ -22,6 +21,8 @@ _COUNTS_ARE_EXACT = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 def release(held: list[Any]) -> None:
     """Empty a request that nobody can reach any more, which breaks its cycles.
+
+    To find that out takes longer than the collector does for a young request.
 
     :param held: the request, to which the caller has no other reference.
     """
@@ -36,28 +37,37 @@ def _refers_to_itself_only(held: list[Any]) -> bool:
     objects as well, say a task the lazy user, what that refers to is not looked at; then a
     reference is missing in the sum, and the request stays as it is.
     """
-    target = id(held[0])
-    # What is left when those that belong to it are taken off; the list's own is no owner.
-    missing = _reference_counts(held)[0] - (_OF_ONE_OWNER - 1)
-    level = _with_one_owner(list(held[0].__dict__.values()))
+    target = held[0]
+    # What is left when those that belong to it are taken off; `held` and `target` are no owners.
+    missing = getrefcount(target) - _OF_NO_OWNER
+    level = _with_one_owner(list(target.__dict__.values()))
     while missing and level:
+        before = getrefcount(target)
         referents = get_referents(*level)
+        missing -= getrefcount(target) - before  # the list has it as often as it was found
         if len(referents) > _MAX_REFERENTS:
             return False
-        missing -= list(map(id, referents)).count(target)
-        level = _with_one_owner(referents)
-    return missing == 0
+        level = _with_one_owner(referents) if missing else []
+        del referents  # or it would be counted in the next round
+    return not missing
 
 
 def _with_one_owner(objects: list[Any]) -> list[Any]:
     return [it for it in objects if getrefcount(it) == _OF_ONE_OWNER and is_tracked(it)]
 
 
-def _reference_counts(objects: Iterable[Any]) -> list[int]:
-    return [getrefcount(it) for it in objects]
+def _count_without_owner() -> int:
+    held = [object()]
+    target = held[0]
+    return getrefcount(target)
 
 
-# Beside the owner: the list, the loop over it, and the call's argument, which is borrowed in
-# newer Pythons. So it is measured, in the same words as above.
-_owner = [object()]
-_OF_ONE_OWNER = _reference_counts(get_referents(_owner))[0]
+def _count_with_one_owner() -> int:
+    owner = [object()]
+    return next(getrefcount(it) for it in get_referents(owner))
+
+
+# Measured, in the words of the functions above: how often the interpreter counts what it has
+# itself in hand, such as the argument of a call, depends on its version.
+_OF_NO_OWNER = _count_without_owner()
+_OF_ONE_OWNER = _count_with_one_owner()

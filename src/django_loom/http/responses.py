@@ -50,7 +50,10 @@ async def _sent(message: Message, send: Send) -> None:
 
 async def send_head(response: HttpResponseBase, send: Send) -> None:
     """Send the status and the headers, cookies among them."""
-    headers = [(name.encode("ascii"), _encoded(value)) for name, value in response.items()]
+    headers = [
+        (name.encode("ascii"), value.encode("latin1") if isinstance(value, str) else value)
+        for name, value in response.items()
+    ]
     for cookie in response.cookies.values():
         headers.append((b"Set-Cookie", cookie.OutputString().encode("ascii")))
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
@@ -92,7 +95,3 @@ async def send_async_content(response: StreamingHttpResponse, send: Send) -> Non
 async def send_no_content(send: Send) -> None:
     """Send the end of a response that has no body, as to a HEAD request."""
     await send({"type": "http.response.body"})
-
-
-def _encoded(value: str | bytes) -> bytes:
-    return value.encode("latin1") if isinstance(value, str) else value

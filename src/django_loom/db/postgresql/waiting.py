@@ -22,18 +22,6 @@ MAX_BUSY_TIME = 0.005
 _last_yield = 0.0
 
 
-def _note_yield() -> None:
-    global _last_yield
-    _last_yield = monotonic()
-
-
-def _yield_if_busy() -> None:
-    """Let other tasks run, if none could for a while."""
-    if monotonic() - _last_yield > MAX_BUSY_TIME:
-        suspend(asyncio.sleep(0))
-        _note_yield()
-
-
 class GeneratorWait:
     """Drives a generator from the callbacks of its socket, then wakes the caller.
 
@@ -61,7 +49,10 @@ class GeneratorWait:
             raise errors.OperationalError("the connection is closed")
         # Not after the generator has ended: if the caller is cancelled here, then
         # before anything was done, and nobody need be told what was.
-        _yield_if_busy()
+        global _last_yield
+        if monotonic() - _last_yield > MAX_BUSY_TIME:
+            suspend(asyncio.sleep(0))  # other tasks could not run for a while
+            _last_yield = monotonic()
         try:
             state = next(self._gen)
         except StopIteration as done:
@@ -73,8 +64,9 @@ class GeneratorWait:
         try:
             return suspend(self._start(state))
         finally:
-            self._watch(0)
-            _note_yield()
+            if self._state:
+                self._watch(0)
+            _last_yield = monotonic()
 
     def _start(self, state: int) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
