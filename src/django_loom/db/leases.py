@@ -135,20 +135,17 @@ class LeasingMixin(_Base):
     def _attach(self, slot: Slot) -> None:
         """Take over the slot's connection, or find that it is lost."""
         max_age = self.settings_dict["CONN_MAX_AGE"]
-        self.__dict__.update(
-            slot.attributes,
-            connection=slot.connection,
-            in_atomic_block=False,
-            savepoint_ids=[],
-            atomic_blocks=[],
-            needs_rollback=False,
-            run_on_commit=[],
-            closed_in_transaction=False,
-            errors_occurred=False,
-            health_check_enabled=False,
-            health_check_done=True,
-            close_at=None if max_age is None else time.monotonic() + max_age,
-        )
+        self.__dict__.update(slot.attributes)
+        self.connection = slot.connection
+        self.in_atomic_block = False
+        self.savepoint_ids = []
+        self.atomic_blocks = []
+        self.needs_rollback = False
+        self.closed_in_transaction = False
+        self.errors_occurred = False
+        self.health_check_enabled = False
+        self.health_check_done = True
+        self.close_at = None if max_age is None else time.monotonic() + max_age
         check = slot.suspect or self.settings_dict["CONN_HEALTH_CHECKS"]
         if not self.connection_seems_alive() or (check and not self.is_usable()):
             self.connection = None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from inspect import CO_COROUTINE
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -195,7 +196,8 @@ class LoomHandler(ASGIHandler):
     def make_view_atomic(self, view: View) -> View:
         """Return what calls a view: where it runs, with its body, in its transactions."""
         # Through Django's own method, as in __call__(): tools that trace requests replace it.
-        is_async = iscoroutinefunction(view)
+        # The first look is for the many: asgiref's goes through partials and marks.
+        is_async = _is_written_async(view) or iscoroutinefunction(view)
         call: View = super().make_view_atomic(self._views.awaited(view) if is_async else view)
         return self._views.in_thread(call) if not is_async and runs_in_thread(view) else call
 
@@ -238,6 +240,11 @@ class LoomHandler(ASGIHandler):
                         yield state
             finally:
                 self.threads.close()
+
+
+def _is_written_async(view: View) -> bool:
+    code = getattr(view, "__code__", None)
+    return code is not None and bool(code.co_flags & CO_COROUTINE)
 
 
 def _prepared(request: LoomRequest, response: Any) -> tuple[Any, FilePart | None]:
