@@ -32,6 +32,8 @@ class LeasingMixin(_Base):
     connection: Any
     autocommit: bool
     in_atomic_block: bool
+    savepoint_ids: list[Any]
+    atomic_blocks: list[Any]
     needs_rollback: bool
     closed_in_transaction: bool
     errors_occurred: bool
