@@ -183,6 +183,27 @@ def test_only_a_request_that_lasted_is_worth_the_look(
     assert (freed[0]() is None) is is_freed
 
 
+def test_what_wraps_the_application_finds_the_request_by_a_weak_reference(
+    loop_runner: LoopRunner,
+) -> None:
+    paths: list[str] = []
+    application = get_asgi_application()
+
+    async def traced(scope: Any, receive: Any, send: Any) -> None:
+        await application(scope, receive, send)
+        still = freed[0]()
+        assert still is not None
+        paths.append(still.path)
+
+    async def main() -> None:
+        await request("GET", "/auser", application=traced)
+        await asyncio.sleep(0)
+
+    loop_runner(main)
+    assert paths == ["/auser"]
+    assert freed[0]() is None
+
+
 @pytest.mark.parametrize("name", KEPT)
 def test_what_somebody_keeps_stays_whole(loop_runner: LoopRunner, name: str) -> None:
     loop_runner(one_request, f"/keep/{name}")

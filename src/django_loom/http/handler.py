@@ -116,10 +116,8 @@ class LoomHandler(ASGIHandler):
         stream = await run_sync(self._respond, scope, body, send)
         if stream is not None:
             await self._send_stream(scope, *stream, body, send)
-            held: list[Any] = [stream[0]]
-            del stream
             if body.lasted:
-                release(held)
+                _release_later(body, [stream[0]])
 
     def _respond(
         self, scope: Scope, body: RequestBody, send: Send
@@ -138,9 +136,7 @@ class LoomHandler(ASGIHandler):
             body.close()
             response.close()
         if body.lasted and request is not None:
-            held: list[Any] = [request]
-            del request, response  # which may have its request
-            release(held)
+            _release_later(body, [request])
         return None
 
     def _answer(
@@ -245,6 +241,15 @@ class LoomHandler(ASGIHandler):
 def _is_written_async(view: View) -> bool:
     code = getattr(view, "__code__", None)
     return code is not None and bool(code.co_flags & CO_COROUTINE)
+
+
+def _release_later(body: RequestBody, held: list[Any]) -> None:
+    """Release a request when nobody above here can ask for it any more.
+
+    Not at once: what wraps the application, as tools that trace requests do, may have a weak
+    reference, and look at the request when it has been served.
+    """
+    body.loop.call_soon(release, held)
 
 
 def _prepared(request: LoomRequest, response: Any) -> tuple[Any, FilePart | None]:
