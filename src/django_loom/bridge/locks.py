@@ -29,12 +29,10 @@ class Lock:
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Take the lock, waiting at most ``timeout`` seconds; tell if it was taken."""
-        with self._guard:
-            if not self._locked:
-                self._locked = True
-                return True
+        if self._take():
+            return True
         waiter = Waiter()  # not under the guard: this may start the garbage collector
-        if self._take_or_queue(waiter):
+        if self._take(waiter):
             return True
         try:
             waiter.wait(timeout)
@@ -46,12 +44,14 @@ class Lock:
             raise
         return not self._withdraw(waiter)
 
-    def _take_or_queue(self, waiter: Waiter) -> bool:
+    def _take(self, waiter: Waiter | None = None) -> bool:
+        """Take the lock if it is free, else queue the waiter."""
         with self._guard:
             if not self._locked:
                 self._locked = True
                 return True
-            self._waiters.append(waiter)
+            if waiter is not None:
+                self._waiters.append(waiter)
             return False
 
     def _withdraw(self, waiter: Waiter) -> bool:
