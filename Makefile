@@ -82,7 +82,7 @@ bench-orm: $(VENV)/bench.stamp ## Measure the ORM beside its peers
 	@$(PYTHON) -m benchmarks.orm $(ARGS)
 
 .PHONY: bench-http
-bench-http: $(VENV)/bench.stamp ## Measure whole requests beside peers (30 minutes)
+bench-http: $(VENV)/bench.stamp ## Measure whole requests beside peers (40 minutes)
 	@$(PYTHON) -m benchmarks.http $(ARGS)
 
 .PHONY: clean

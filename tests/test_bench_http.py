@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.http import report
-from benchmarks.http.figures import medians, memory_medians
+from benchmarks.http.figures import alone_medians, medians, memory_medians
 from benchmarks.http.goals import Goal
 from benchmarks.http.goals import goals as goals_of
 from benchmarks.http.peers import LOOM, PEERS, ROUTES, specification
@@ -166,3 +166,22 @@ def test_one_wsgi_server_collects_garbage_as_we_do() -> None:
     found = {n: specification(p, 32, 8, TARGET)["collector"] for n, p in PEERS.items()}
     ours = {n: thresholds for n, thresholds in found.items() if thresholds is not None}
     assert ours == {"gunicorn-threads-gc": LoomSettings().GC_THRESHOLD}
+
+
+def cells(text: str, route: str) -> list[str]:
+    """The row of a route in the table of what the bars leave."""
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {route} "))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_what_plain_django_costs_is_set_beside_what_a_bar_allows() -> None:
+    costs = (1500.0, 1700.0, 900.0)
+    found = alone_medians([{"route": "session", "cpu_us": cost} for cost in costs])
+    text = report.text(result([sample("session", "stock", 250.0)], alone=found))
+    # 3 times 250/s are 750/s, or 1,333 µs each.
+    assert cells(text, "session") == ["session", "1,500", "900-1,700", "3 times", "1,333", "-167"]
+
+
+def test_a_route_without_a_bar_has_its_cost_all_the_same() -> None:
+    text = report.text(result([], alone=alone_medians([{"route": "list", "cpu_us": 900.0}])))
+    assert cells(text, "list") == ["list", "900", "900-900", "-", "-", "-"]

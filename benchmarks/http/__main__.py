@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import harness
@@ -57,7 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--routes", default=",".join([*ROUTES, SLEEP]), help="with commas")
     parser.add_argument("--repeats", type=int, default=1 if quick else 5)
     parser.add_argument("--memory-repeats", type=int, default=1 if quick else 2)
-    parser.add_argument("--seconds", type=float, default=0.6 if quick else 1.0)
+    parser.add_argument("--seconds", type=float, default=0.6 if quick else 2.0)
     parser.add_argument("--sleepers", type=int, default=SLEEPERS)
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json (full run: http)")
     parser.add_argument("--report", action="store_true", help="print the saved results again")
@@ -67,10 +66,8 @@ def arguments() -> argparse.Namespace:
     return chosen
 
 
-def turns(options: argparse.Namespace, repeats: int) -> Iterator[tuple[int, str]]:
-    for repeat in range(repeats):
-        for name in harness.rotated(options.only.split(","), repeat):
-            yield repeat, name
+def order(options: argparse.Namespace, repeat: int) -> list[str]:
+    return harness.rotated(options.only.split(","), repeat)
 
 
 def run(options: argparse.Namespace, target: Target) -> dict[str, Any]:
@@ -80,10 +77,12 @@ def run(options: argparse.Namespace, target: Target) -> dict[str, Any]:
     threaded = [PEERS[name].threads_of or name for name in options.only.split(",")]
     for name in dict.fromkeys(name for name in threaded if PEERS[name].counts_threads):
         bench.look_for_threads(name)
-    for repeat, name in turns(options, options.repeats):
-        bench.measure(name, repeat)
-    if SLEEP in wanted:
-        for repeat, name in turns(options, options.memory_repeats):
+    for repeat in range(options.repeats):
+        bench.measure_alone(repeat)
+        for name in order(options, repeat):
+            bench.measure(name, repeat)
+    for repeat in range(options.memory_repeats if SLEEP in wanted else 0):
+        for name in order(options, repeat):
             bench.measure_memory(name, repeat, options.sleepers)
     return bench.result()
 
@@ -110,6 +109,7 @@ def main() -> int:
     result["minutes"] = round((time.monotonic() - started) / 60, 1)
     result["medians"] = figures.medians(result["samples"])
     result["memory"] = figures.memory_medians(result["memory_samples"])
+    result["alone"] = figures.alone_medians(result["alone_samples"])
     result["goals"] = [vars(goal) for goal in goals.goals(result["medians"], result["memory"])]
     print(report.text(result))
     if options.save:

@@ -38,6 +38,17 @@ def _middle(group: Sequence[Sample]) -> dict[str, Any]:
     return found
 
 
+def alone_medians(samples: Sequence[Sample]) -> list[Sample]:
+    """CPU µs per request of plain Django without a server, for each route."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for sample in samples:
+        groups[sample["route"]].append(sample["cpu_us"])
+    return [
+        {"route": route, "cpu_us": median(costs), "min": min(costs), "max": max(costs)}
+        for route, costs in groups.items()
+    ]
+
+
 def memory_medians(samples: Sequence[Sample]) -> list[Sample]:
     """KiB per client, for each peer: when idle, and when waiting, its connection included."""
     groups: dict[str, list[Sample]] = defaultdict(list)

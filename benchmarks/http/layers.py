@@ -73,14 +73,17 @@ def asgi_turns(application: Any, runner: asyncio.Runner) -> Turn:
     return lambda number: runner.run(requests(number))
 
 
-def wsgi_turns(application: Any) -> Turn:
+def wsgi_turns(application: Any, **differs: str) -> Turn:
+    """One request after the other; what differs from ENVIRON is given."""
+    environ = {**ENVIRON, **differs}
+
     def start_response(status: str, headers: Any) -> None:
         pass
 
     def requests(number: int) -> bytes:
         content = b""
         for _ in range(number):
-            response = application({**ENVIRON, "wsgi.input": BytesIO()}, start_response)
+            response = application({**environ, "wsgi.input": BytesIO()}, start_response)
             content = b"".join(response)
             response.close()
         return content

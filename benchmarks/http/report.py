@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.harness import conditions, markdown
 from benchmarks.http.figures import Figures, Sample
 from benchmarks.http.peers import LOOM, PEERS, ROUTES
+from benchmarks.http.room import room_table
 
 SATURATED = 0.9  # of its core, below which something else than the server may be the limit
 QUIET = 0.5  # load average, above which somebody else is at work
@@ -27,6 +28,13 @@ def text(result: dict[str, Any]) -> str:
         parts += _rate_tables(figures)
     if result["memory"]:
         parts += ["Memory, clients that sleep for 10 s:", memory_table(result["memory"])]
+    if result.get("alone"):
+        parts += [
+            "Plain Django called in one process, one request after the other, without a server "
+            "(WSGI, the collector set as ours); what a bar allows a core to take, and leaves for "
+            "server, event loop and handler:",
+            room_table(figures, result["alone"]),
+        ]
     if result["goals"]:
         parts += ["What was to be reached:", goal_table(result["goals"])]
     return "\n\n".join([*parts, *notes(result, figures)])

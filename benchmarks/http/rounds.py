@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from benchmarks import harness
 from benchmarks.database import Target
-from benchmarks.http import crowd, points, tables
+from benchmarks.http import alone, crowd, points, tables
 from benchmarks.http.peers import PEERS, ROUTES, specification
 from benchmarks.http.servers import Server, ServerFailed, serving
 from django_loom.lab.exceptions import LabError
 
 # Threads to try where the core is the limit, and where the database's sleep is.
 FEW, MANY = (1, 2, 4, 8, 16), (32, 100)
+ALONE = "Django without a server"
 
 
 class Bench:
@@ -27,6 +29,7 @@ class Bench:
         self.routes = routes
         self.samples: list[dict[str, Any]] = []
         self.memory_samples: list[dict[str, Any]] = []
+        self.alone_samples: list[dict[str, Any]] = []
         self.tried: list[dict[str, Any]] = []
         self.threads: dict[str, dict[str, int]] = {}
         self.failures: dict[str, str] = {}
@@ -96,6 +99,21 @@ class Bench:
         except ServerFailed as error:
             self.failures[name] = str(error)
 
+    def measure_alone(self, repeat: int) -> None:
+        """Measure what plain Django takes without a server."""
+        asked = {route: self._expected[route] for route in self.routes if route in alone.ROUTES}
+        if not asked or ALONE in self.failures:
+            return
+        print(f"repeat {repeat + 1}: {ALONE}, {' '.join(asked)}", file=sys.stderr)
+        try:
+            found = alone.measure(vars(self.target), self._cookie, asked, self.seconds / 2)
+        except harness.WorkerFailed as error:
+            self.failures[ALONE] = str(error)
+            return
+        self.alone_samples += [
+            {"repeat": repeat, "route": route, "cpu_us": cost} for route, cost in found.items()
+        ]
+
     def measure_memory(self, name: str, repeat: int, clients: int) -> None:
         """Measure what a contender keeps for each client that sleeps."""
         if "sleep" in PEERS[name].missing or {name, f"{name}, sleep"} & self.failures.keys():
@@ -115,5 +133,6 @@ class Bench:
             "failures": self.failures,
             "thread_samples": self.tried,
             "samples": self.samples,
+            "alone_samples": self.alone_samples,
             "memory_samples": self.memory_samples,
         }

@@ -61,8 +61,13 @@ def _page(rows: list[Any]) -> str:
 
 
 def check(server: Server, route: str, answer: Any, cookie: str) -> None:
-    """Ask once. Raises WrongAnswer for another status, or anything but the expected body."""
+    """Ask once, and compare what comes."""
     status, body = server.get(route, cookie if route == "session" else "")
+    compare(route, body, answer, status)
+
+
+def compare(route: str, body: bytes, answer: Any, status: int = 200) -> None:
+    """Raise WrongAnswer for another status, or anything but the expected body."""
     text = body.decode(errors="replace")
     if status != 200 or _read(text, answer) != answer:
         raise WrongAnswer(
