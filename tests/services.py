@@ -23,7 +23,7 @@ EXTERNAL = "LOOM_TEST_POSTGRES"
 # Data is thrown away, so nothing needs to reach the disk.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "max_connections": "200",
+    "max_connections": "500",
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",

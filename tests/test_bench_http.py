@@ -51,8 +51,25 @@ def result(samples: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
 
 def test_the_median_counts_and_the_extremes_are_kept() -> None:
     rates = [300.0, 100.0, 200.0]
-    (row,) = medians([sample("hello", LOOM, rate) for rate in rates])
+    (row,) = medians([sample("hello", LOOM, rate, repeat=n) for n, rate in enumerate(rates)])
     assert (row["min"], row["per_second"], row["max"]) == (100, 200, 300)
+
+
+def test_the_fastest_window_of_each_repeat_counts_and_the_mean_of_all_is_kept() -> None:
+    rates = [(0, 100.0), (0, 300.0), (1, 500.0), (2, 250.0)]
+    (row,) = medians([sample("hello", LOOM, rate, repeat=n) for n, rate in rates])
+    assert (row["min"], row["per_second"], row["max"]) == (100, 300, 500)
+    assert row["mean"] == 287.5
+
+
+def test_a_bar_is_also_shown_by_the_means() -> None:
+    ours = [sample("hello", LOOM, rate) for rate in (700.0, 500.0)]
+    found = goals([*ours, sample("hello", "stock", 100.0)])
+    goal = found["hello: loom / stock ASGI", "least"]
+    assert (goal.measured, goal.by_mean) == (7, 6)
+    assert "7 |    yes |                           6 |" in report.text(
+        result([*ours, sample("hello", "stock", 100.0)])
+    )
 
 
 def test_cpu_per_request_is_the_share_of_the_core_by_the_rate() -> None:

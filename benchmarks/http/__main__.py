@@ -16,7 +16,7 @@ from benchmarks import harness
 from benchmarks.database import Target, database
 from benchmarks.http import crowd, figures, goals, report
 from benchmarks.http.peers import PEERS, ROUTES, SLEEPERS
-from benchmarks.http.rounds import Bench
+from benchmarks.http.rounds import TURNS, Bench
 
 SLEEP = "sleep"
 PACKAGES = [
@@ -40,8 +40,11 @@ METHOD = (
     "have the other. 32 clients with keep-alive unless said, each with one request under way; a "
     "warm-up, then the requests sent within the window count, if their answer is 2xx. The seven "
     "middleware classes of startproject, DEBUG off, no access log; uvloop wherever there is a "
-    "loop. Each route's answer is compared with what it must be before it is measured. A new "
-    "process per contender and repeat, in an order that changes; medians. synchronous_commit is "
+    "loop. Each route's answer is compared with what it must be before it is measured. In each "
+    "repeat a new process per contender. Where its core is the limit they take turns, a short "
+    "window each, a few times over, of which the fastest counts: the machine's other guests slow "
+    "down what they may for parts of a second; on wait and gather each has one window, by itself. "
+    "The order changes; medians of the repeats. synchronous_commit is "
     "off; malloc's thresholds are fixed and equal for all. CPU per request: the share of its core "
     f"that the server used, by the rate. Memory: RSS of the server with {SLEEPERS:,} connections, "
     "before they ask and while they wait."
@@ -56,7 +59,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--routes", default=",".join([*ROUTES, SLEEP]), help="with commas")
     parser.add_argument("--repeats", type=int, default=1 if quick else 5)
     parser.add_argument("--memory-repeats", type=int, default=1 if quick else 2)
-    parser.add_argument("--seconds", type=float, default=0.6 if quick else 2.0)
+    parser.add_argument("--seconds", type=float, default=0.8 if quick else 1.6)
     parser.add_argument("--sleepers", type=int, default=SLEEPERS)
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json (full run: http)")
     parser.add_argument("--report", action="store_true", help="print the saved results again")
@@ -79,8 +82,7 @@ def run(options: argparse.Namespace, target: Target) -> dict[str, Any]:
         bench.look_for_threads(name)
     for repeat in range(options.repeats):
         bench.measure_alone(repeat)
-        for name in order(options, repeat):
-            bench.measure(name, repeat)
+        bench.measure(order(options, repeat), repeat)
     for repeat in range(options.memory_repeats if SLEEP in wanted else 0):
         for name in order(options, repeat):
             bench.measure_memory(name, repeat, options.sleepers)
@@ -101,7 +103,7 @@ def main() -> int:
         "machine": harness.machine(),
         "versions": harness.versions(PACKAGES),
         "method": METHOD,
-        "options": {key: vars(options)[key] for key in ("repeats", "seconds")},
+        "options": {key: vars(options)[key] for key in ("repeats", "seconds")} | {"turns": TURNS},
     }
     with database() as target:
         result["versions"]["postgresql"] = target.server_version()

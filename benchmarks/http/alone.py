@@ -21,6 +21,7 @@ from benchmarks.http.serve import django_application, prepare
 ROUTES = ("hello", "orm", "list", "template", "session")  # what waits for the database waits alone
 PEER = "gunicorn-threads-gc"
 TIMEOUT = 120.0
+TURNS = 4  # of which the cheapest counts, as the fastest does with servers
 
 
 def measure(
@@ -55,7 +56,8 @@ def main() -> None:
         turn = wsgi_turns(application, PATH_INFO=f"/{route}", HTTP_COOKIE=cookie)
         tables.compare(route, turn(1), answer)
         cost(turn, spec["seconds"] / 2)  # caches fill, the interpreter specialises
-        found[route] = round(cost(turn, spec["seconds"]), 1)
+        turns = (cost(turn, spec["seconds"] / TURNS) for _ in range(TURNS))
+        found[route] = round(min(turns), 1)
     json.dump(found, sys.stdout)
 
 

@@ -14,6 +14,7 @@ from benchmarks.http.servers import Server
 from django_loom.lab import LoadPlan, run_load
 
 WARM_UP = 0.4  # seconds: connections open, caches fill, the interpreter specialises
+SHORT_WARM_UP = 0.15  # connections open; the rest has been done
 LONG_WARM_UP = 2.5  # a thousand clients connect, and a hundred connections to the database
 TIMEOUT = 20.0  # seconds
 INTERVAL = 0.05  # between looks at the server's CPU time
@@ -52,7 +53,12 @@ class Busy:
 
 
 def measure(
-    server: Server, peer: Peer, route_name: str, seconds: float, cookie: str
+    server: Server,
+    peer: Peer,
+    route_name: str,
+    seconds: float,
+    cookie: str,
+    warm_up: float = WARM_UP,
 ) -> dict[str, Any]:
     """Load a route for some seconds; rates per second, latencies in ms."""
     route, chosen = ROUTES[route_name], cores()
@@ -60,7 +66,7 @@ def measure(
         url=server.url(route_name),
         clients=peer.fewer_clients.get(route_name, route.clients),
         seconds=seconds * route.longer,
-        warmup=LONG_WARM_UP if route.clients > 100 else WARM_UP,
+        warmup=LONG_WARM_UP if route.clients > 100 else warm_up,
         headers=(("Cookie", cookie),) if route_name == "session" else (),
         core=chosen[1] if chosen else None,
         timeout=TIMEOUT,
