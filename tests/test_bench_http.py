@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from benchmarks.http import report
+from benchmarks.database import Target
+from benchmarks.http import report, rounds, tables
 from benchmarks.http.figures import alone_medians, medians, memory_medians
 from benchmarks.http.goals import Goal
 from benchmarks.http.goals import goals as goals_of
 from benchmarks.http.peers import LOOM, PEERS, ROUTES, specification
+from benchmarks.http.servers import Server, ServerFailed
 from django_loom.conf import LoomSettings
 
 TARGET = {"host": "127.0.0.1", "port": 1, "user": "u", "password": "", "dbname": "d"}
@@ -49,6 +53,12 @@ def result(samples: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {**empty, **about, "medians": found, **more}
 
 
+def cells(text: str, name: str) -> list[str]:
+    """The row of a table that begins with these words."""
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {name} "))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_the_median_counts_and_the_extremes_are_kept() -> None:
     rates = [300.0, 100.0, 200.0]
     (row,) = medians([sample("hello", LOOM, rate, repeat=n) for n, rate in enumerate(rates)])
@@ -63,13 +73,12 @@ def test_the_fastest_window_of_each_repeat_counts_and_the_mean_of_all_is_kept() 
 
 
 def test_a_bar_is_also_shown_by_the_means() -> None:
-    ours = [sample("hello", LOOM, rate) for rate in (700.0, 500.0)]
-    found = goals([*ours, sample("hello", "stock", 100.0)])
-    goal = found["hello: loom / stock ASGI", "least"]
+    samples = [sample("hello", LOOM, rate) for rate in (700.0, 500.0)]
+    samples.append(sample("hello", "stock", 100.0))
+    goal = goals(samples)["hello: loom / stock ASGI", "least"]
     assert (goal.measured, goal.by_mean) == (7, 6)
-    assert "7 |    yes |                           6 |" in report.text(
-        result([*ours, sample("hello", "stock", 100.0)])
-    )
+    shown = cells(report.text(result(samples)), "hello: loom / stock ASGI")
+    assert shown[2:] == ["≥ 7", "7", "yes", "6"]
 
 
 def test_cpu_per_request_is_the_share_of_the_core_by_the_rate() -> None:
@@ -185,12 +194,6 @@ def test_one_wsgi_server_collects_garbage_as_we_do() -> None:
     assert ours == {"gunicorn-threads-gc": LoomSettings().GC_THRESHOLD}
 
 
-def cells(text: str, route: str) -> list[str]:
-    """The row of a route in the table of what the bars leave."""
-    (line,) = (line for line in text.splitlines() if line.startswith(f"| {route} "))
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
 def test_what_plain_django_costs_is_set_beside_what_a_bar_allows() -> None:
     costs = (1500.0, 1700.0, 900.0)
     found = alone_medians([{"route": "session", "cpu_us": cost} for cost in costs])
@@ -202,3 +205,22 @@ def test_what_plain_django_costs_is_set_beside_what_a_bar_allows() -> None:
 def test_a_route_without_a_bar_has_its_cost_all_the_same() -> None:
     text = report.text(result([], alone=alone_medians([{"route": "list", "cpu_us": 900.0}])))
     assert cells(text, "list") == ["list", "900", "900-900", "-", "-", "-"]
+
+
+@contextmanager
+def failing(spec: dict[str, Any]) -> Iterator[Server]:
+    """Stands for a server whose module is missing."""
+    raise ServerFailed(f"no {spec['server']}")
+    yield
+
+
+def test_a_server_that_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "fill", lambda target: "")
+    monkeypatch.setattr(tables, "expected", lambda target: dict.fromkeys(ROUTES))
+    monkeypatch.setattr(rounds, "serving", failing)
+    for route in ("hello", "wait"):
+        bench = rounds.Bench(Target(**TARGET), 1.0, [route])
+        bench.measure([LOOM], repeat=0)
+        bench.measure_memory(LOOM, 0, 1)
+        assert bench.result()["failures"] == {LOOM: "no uvicorn"}
+        assert bench.samples == []
