@@ -114,7 +114,9 @@ def conditions(result: dict[str, Any]) -> str:
     )
     return (
         f"One server process on one core, 32 clients with keep-alive unless said, the default"
-        f" middleware; medians of {options['repeats']} interleaved runs; {facts['date']}, on"
+        f" middleware; medians of {options['repeats']} repeats, of each the fastest of"
+        f" {options['turns']} windows taken in turn (in the columns with slow queries: its one"
+        f" window); {facts['date']}, on"
         f" {facts['cores']} shared cores ({facts['cpu']}), PostgreSQL and the load on the other;"
         f" {named}."
     )
