@@ -16,7 +16,8 @@ from benchmarks import harness
 from benchmarks.database import Target, database
 from benchmarks.http import crowd, figures, goals, report
 from benchmarks.http.peers import PEERS, ROUTES, SLEEPERS
-from benchmarks.http.rounds import TURNS, Bench
+from benchmarks.http.points import TURNS
+from benchmarks.http.rounds import Bench
 
 SLEEP = "sleep"
 PACKAGES = [

@@ -16,12 +16,12 @@ from benchmarks import harness
 from benchmarks.http import tables
 from benchmarks.http.layers import Turn, wsgi_turns
 from benchmarks.http.peers import PEERS, specification
+from benchmarks.http.points import TURNS
 from benchmarks.http.serve import django_application, prepare
 
 ROUTES = ("hello", "orm", "list", "template", "session")  # what waits for the database waits alone
 PEER = "gunicorn-threads-gc"
 TIMEOUT = 120.0
-TURNS = 4  # of which the cheapest counts, as the fastest does with servers
 
 
 def measure(
@@ -56,6 +56,7 @@ def main() -> None:
         turn = wsgi_turns(application, PATH_INFO=f"/{route}", HTTP_COOKIE=cookie)
         tables.compare(route, turn(1), answer)
         cost(turn, spec["seconds"] / 2)  # caches fill, the interpreter specialises
+        # The cheapest counts, as with servers the fastest window does.
         turns = (cost(turn, spec["seconds"] / TURNS) for _ in range(TURNS))
         found[route] = round(min(turns), 1)
     json.dump(found, sys.stdout)

@@ -17,6 +17,7 @@ WARM_UP = 0.4  # seconds: connections open, caches fill, the interpreter special
 SHORT_WARM_UP = 0.15  # connections open; the rest has been done
 LONG_WARM_UP = 2.5  # a thousand clients connect, and a hundred connections to the database
 TIMEOUT = 20.0  # seconds
+TURNS = 4  # windows of each contender on a route, in each repeat
 INTERVAL = 0.05  # between looks at the server's CPU time
 
 

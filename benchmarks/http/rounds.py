@@ -13,13 +13,13 @@ from benchmarks.database import Target
 from benchmarks.http import alone, crowd, points, tables
 from benchmarks.http.figures import Sample
 from benchmarks.http.peers import PEERS, ROUTES, specification
+from benchmarks.http.points import TURNS
 from benchmarks.http.servers import Server, ServerFailed, serving
 from django_loom.lab.exceptions import LabError
 
 # Threads to try where the core is the limit, and where the database's sleep is.
 FEW, MANY = (1, 2, 4, 8, 16), (32, 100)
 ALONE = "Django without a server"
-TURNS = 4  # of each contender on a route, in each repeat
 
 Servers = dict[tuple[str, int | None], Server | None]  # by name and threads; None: it failed
 
