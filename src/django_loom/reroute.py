@@ -8,6 +8,7 @@ CPU. ``sync_to_async()`` in the user's own code is not touched.
 from __future__ import annotations
 
 import sys
+from asyncio import _get_running_loop
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -65,7 +66,8 @@ def _call_async_to_sync(original: Any) -> Any:
 
     @wraps(original)
     def __call__(self: AsyncToSync[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if current_call() is None:
+        # A loop that runs inside the call has coroutines of its own: asgiref refuses there.
+        if current_call() is None or _get_running_loop() is not None:
             return original(self, *args, **kwargs)
         return await_(self.awaitable(*args, **kwargs))
 

@@ -4,10 +4,12 @@ Knows the standard library and greenlet, nothing else.
 """
 
 from .calls import run_sync
+from .collector import is_collecting
 from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
 from .tasks import task_of
 from .threads import run_in_thread
+from .unit import Unit, current_unit, unit_of_work
 from .waiters import Waiter, running_loop
 from .waits import await_, suspend
 
@@ -15,12 +17,16 @@ __all__ = [
     "Lock",
     "Resource",
     "SyncCall",
+    "Unit",
     "Waiter",
     "await_",
     "current_call",
+    "current_unit",
+    "is_collecting",
     "run_in_thread",
     "run_sync",
     "running_loop",
     "suspend",
     "task_of",
+    "unit_of_work",
 ]

@@ -18,6 +18,7 @@ from django_loom.exceptions import BridgeError
 
 from .greenlets import Resource, SyncCall, main_greenlet, outermost, resting
 from .tasks import TASK_PER_THREAD, hide_task, show_task
+from .unit import begin_unit, leave_unit, unit_variable
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -29,6 +30,9 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     Inside ``fn`` no event loop is visible, so libraries that look for one take
     their synchronous path. Context variables are shared with the awaiting task
     in both directions. A cancellation is raised in ``fn`` where it waits.
+
+    Outside a request, and not below another call, it is a unit of work of its own:
+    see ``django_loom.bridge.unit``.
 
     :param fn: the synchronous callable; it gets the other arguments.
     :return: what ``fn`` returns.
@@ -48,31 +52,40 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     call.job = fn, args, kwargs
     call.resources = None
     call.closing = False
-    call.task = None
+    call.task = call.child = call.value = None
+    error = None
+    failed = True
+    unit = unit_variable.get()
+    token = None
+    if unit is None or unit.ended:
+        unit, token = begin_unit()
     # The same Context object, not a copy: what either side sets, both see.
     call.gr_context = driver.gr_context
-    value = error = None
     try:
         while True:
             try:
                 if TASK_PER_THREAD:
                     hide_task(call, loop)
                 _set_running_loop(None)
+                child, call.child = call.child, None
                 if error is None:
-                    ended = call.switch(value)
+                    ended = (child or call).switch()
                 else:
-                    ended = call.throw(type(error), error, error.__traceback__)
+                    ended = (child or call).throw(type(error), error, error.__traceback__)
             finally:
                 _set_running_loop(loop)
                 if TASK_PER_THREAD:
                     show_task(call, loop)
-                error = None  # this frame is in its traceback
+                error = child = None  # this frame is in its traceback
             if call.job is None:
+                failed = bool(ended)
                 break
             awaitable = call.awaitable
             del call.awaitable
             try:
-                value = await awaitable
+                # Not a local variable: what came of the wait is the code's alone, which
+                # may drop it, and runs while this frame stands here.
+                call.value = await awaitable
             except GeneratorExit:
                 ended = _close(call)
                 break
@@ -87,6 +100,9 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     finally:
         if call.resources is not None:
             _give_back(call)
+        if token is not None and unit is not None:
+            leave_unit(token)
+            unit.end(quietly=failed)
     if ended:
         raise ended  # GreenletExit: a greenlet returns that instead of raising it
     outcome: T = call.result

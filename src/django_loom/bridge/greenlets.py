@@ -32,9 +32,22 @@ class SyncCall(greenlet):
     keeps it: the garbage collector does not look into greenlets, so a task that
     waits for something which its own greenlet keeps would never be collected.
     ``task`` is set only while the synchronous code runs, for the same reason.
+    ``value`` is what came of the wait, on its way back. ``child`` is the greenlet
+    that waits, where it is not the call itself but one that a library has started in it.
     """
 
-    __slots__ = ("awaitable", "closing", "driver", "job", "loop", "resources", "result", "task")
+    __slots__ = (
+        "awaitable",
+        "child",
+        "closing",
+        "driver",
+        "job",
+        "loop",
+        "resources",
+        "result",
+        "task",
+        "value",
+    )
 
     driver: greenlet
     loop: asyncio.AbstractEventLoop
@@ -44,8 +57,10 @@ class SyncCall(greenlet):
     resources: dict[Hashable, Resource] | None
     closing: bool
     task: asyncio.Task[Any] | None
+    value: Any
+    child: greenlet | None
 
-    def run(self, start: None) -> None:
+    def run(self) -> None:
         """Run one job after the other. An exception ends the greenlet."""
         while self.job is not None:
             fn, args, kwargs = self.job
@@ -90,6 +105,14 @@ main_greenlet = _main_greenlet()
 
 
 def current_call() -> SyncCall | None:
-    """Return the ``run_sync()`` call that the calling code runs in, if any."""
-    current = getcurrent()
-    return current if type(current) is SyncCall else None
+    """Return the ``run_sync()`` call that the calling code runs in, if any.
+
+    Code that a library runs in a greenlet of its own is in the call that started that.
+    """
+    current: greenlet | None = getcurrent()
+    while current is not None:
+        if type(current) is SyncCall:
+            # At rest it serves nobody: its child is left from a call that has ended.
+            return current if current.job is not None else None
+        current = current.parent
+    return None

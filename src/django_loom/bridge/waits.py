@@ -7,11 +7,12 @@ from collections.abc import Awaitable
 from inspect import iscoroutine
 from typing import Any, NoReturn, TypeVar
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 
 from django_loom.exceptions import BridgeError
 
-from .greenlets import SyncCall
+from .collector import is_collecting
+from .greenlets import SyncCall, current_call
 
 T = TypeVar("T")
 
@@ -25,15 +26,15 @@ def await_(awaitable: Awaitable[T]) -> T:
     :raises BaseException: what the awaitable raises; ``CancelledError`` when the
         task that awaits ``run_sync()`` is cancelled.
     """
-    call = getcurrent()
-    if type(call) is not SyncCall or call.closing:
-        _refuse(call, awaitable)
+    call = _waiting_call(awaitable)
     if call.resources is not None:
         for resource in call.resources.values():
             resource.before_wait()
     call.awaitable = awaitable
     del awaitable  # see SyncCall
-    result: T = call.driver.switch()
+    call.driver.switch()
+    result: T = call.value
+    call.value = None
     return result
 
 
@@ -42,29 +43,56 @@ def suspend(awaitable: Awaitable[T]) -> T:
 
     For the waits that the holding is for, such as that for a query's result.
     """
-    call = getcurrent()
-    if type(call) is not SyncCall or call.closing:
-        _refuse(call, awaitable)
+    call = _waiting_call(awaitable)
     call.awaitable = awaitable
     del awaitable  # see SyncCall
-    result: T = call.driver.switch()
+    call.driver.switch()
+    result: T = call.value
+    call.value = None
     return result
 
 
-def _refuse(current: greenlet, awaitable: Awaitable[Any]) -> NoReturn:
+def _waiting_call(awaitable: Awaitable[Any]) -> SyncCall:
+    """Return the call that is to wait, or refuse.
+
+    Not in a coroutine of a loop that runs inside the call: the whole of that loop would
+    stand still. Not in the garbage collector: what the interpreter holds in its midst is
+    no state to leave to other greenlets.
+    """
+    current = getcurrent()
+    if type(current) is SyncCall:
+        call: SyncCall | None = current
+    else:
+        call = current_call()
+        if call is not None:
+            call.child = current
+    if call is None or call.closing or _get_running_loop() is not None or is_collecting():
+        if call is not None:
+            call.child = None
+        _refuse(call, awaitable)
+    return call
+
+
+def _refuse(call: SyncCall | None, awaitable: Awaitable[Any]) -> NoReturn:
     if iscoroutine(awaitable):
         awaitable.close()  # it will not run: no "never awaited" warning on top
-    if type(current) is SyncCall:
+    if call is not None and call.closing:
         raise BridgeError(
             "await_() was called while its coroutine is being closed (its task was "
             "garbage-collected, or the loop ended). Nothing can be awaited any more; "
             "keep a reference to the task, or cancel it and wait for it."
         )
-    if current.parent is not None:
+    if is_collecting():
+        raise BridgeError(
+            "await_() was called by the garbage collector, in a finalizer or in the `finally` "
+            "of a generator that it frees. Nothing can be awaited there. Close what has to "
+            "wait for its end where it is used: `with contextlib.closing(...)`."
+        )
+    if call is None and getcurrent().parent is not None:
         raise BridgeError(
             "await_() was called in a greenlet that django_loom did not start (gevent, "
-            "SQLAlchemy's greenlet_spawn, or one of your own inside run_sync()). Call "
-            "it in the function that you give to run_sync()."
+            "SQLAlchemy's greenlet_spawn, or one of your own outside run_sync()). Call it in the "
+            "function that you give to run_sync(), or in greenlets that this starts."
         )
     if _get_running_loop() is not None:
         raise BridgeError(
