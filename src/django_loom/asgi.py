@@ -37,7 +37,7 @@ def _atomic(alias: str) -> AsyncAtomic:
 
 def _thread_leases() -> AbstractContextManager[None]:
     storage: Any = connections._connections
-    leases: AbstractContextManager[None] = storage.pooled_leases()
+    leases: AbstractContextManager[None] = storage.leases_end()
     return leases
 
 

@@ -8,6 +8,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SynchronousOnlyOperation,
 )
+from django.db.transaction import TransactionManagementError
 from django.db.utils import OperationalError
 
 
@@ -41,6 +42,10 @@ class PoolClosed(LoomError, OperationalError):
 
 class TransactionBusy(LoomError, OperationalError):
     """Another task kept the shared connection of a transaction for too long."""
+
+
+class AutocommitLeftOff(LoomError, TransactionManagementError):
+    """A unit of work ended with autocommit off: what it had not committed is rolled back."""
 
 
 class EngineNotSupported(LoomError, ImproperlyConfigured):

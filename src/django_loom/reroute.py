@@ -163,7 +163,7 @@ def _connection_storage(original: Any) -> Any:
 
 
 def _all_connections(original: Any) -> Any:
-    """Look at the connections that a call has, without giving it those that it may never use.
+    """Look at the connections that a unit has, without giving it those that it may never use.
 
     Django does so three times for each request, with signals.
     """
@@ -171,23 +171,34 @@ def _all_connections(original: Any) -> Any:
 
     @wraps(original)
     def all_connections(self: Any, initialized_only: bool = False) -> Any:
-        call = current_call()
         # A log is the context's: to empty it, any connection will do.
-        if call is None or not initialized_only or self is not connections or has_logs():
+        if not initialized_only or self is not connections or has_logs():
             return original(self, initialized_only)
         storage: Any = connections._connections
-        return storage.of_call(call)
+        return storage.made()
 
     return all_connections
 
 
-def _atomic(name: str) -> Callable[[Any], Any]:
-    def replacement(original: Any) -> Any:
-        from .db import transaction
+def _enter_atomic(original: Any) -> Any:
+    """Enter as whoever came before us did, with turns for those who share the connection."""
+    from .db import transaction
 
-        return getattr(transaction, name)
+    @wraps(original)
+    def __enter__(self: Any) -> None:
+        transaction.enter(self, original)
 
-    return replacement
+    return __enter__
+
+
+def _exit_atomic(original: Any) -> Any:
+    from .db import transaction
+
+    @wraps(original)
+    def __exit__(self: Any, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        transaction.exit(self, original, exc_type, exc_value, traceback)
+
+    return __exit__
 
 
 _AUTH = "django.contrib.auth"
@@ -197,8 +208,8 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
     Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),
-    Rebinding("django.db.transaction", "Atomic.__enter__", _atomic("enter")),
-    Rebinding("django.db.transaction", "Atomic.__exit__", _atomic("exit")),
+    Rebinding("django.db.transaction", "Atomic.__enter__", _enter_atomic),
+    Rebinding("django.db.transaction", "Atomic.__exit__", _exit_atomic),
     Rebinding("django.core.handlers.base", "convert_exception_to_response", _call_method_directly),
     Rebinding("django.middleware.csrf", "CsrfViewMiddleware._check_token", _csrf_before_body),
     Rebinding("django.utils.log", "AdminEmailHandler.send_mail", _in_thread),

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, TypeVar
 
 from greenlet import getcurrent
 
 from .greenlets import current_call
 
+T = TypeVar("T")
 AtEnd = Callable[[], None]
 
 
@@ -63,15 +64,22 @@ class Unit:
 unit_variable: ContextVar[Unit | None] = ContextVar("loom_unit", default=None)
 
 
-def current_unit() -> Unit | None:
-    """Return the unit that the calling code belongs to; None if it is the thread's."""
-    unit = unit_variable.get()
-    if unit is None:
-        # A greenlet that a library starts inside a call begins with an empty context.
+def context_value(variable: ContextVar[T | None]) -> T | None:
+    """Return a variable of the context; in a greenlet of a library, of the call's.
+
+    A greenlet that a library starts inside a call begins with an empty context.
+    """
+    value = variable.get()
+    if value is None:
         call = current_call()
         if call is not None and call is not getcurrent() and call.gr_context is not None:
-            unit = call.gr_context.get(unit_variable)
-    return unit
+            return call.gr_context.get(variable)
+    return value
+
+
+def current_unit() -> Unit | None:
+    """Return the unit that the calling code belongs to; None if it is the thread's."""
+    return context_value(unit_variable)
 
 
 def begin_unit() -> tuple[Unit, Token[Unit | None]]:

@@ -1,29 +1,27 @@
-"""Cursors that know on which connection they were made."""
+"""Cursors that know the lease on which they were made."""
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
-from django_loom.bridge import current_call
-
-from . import scopes
+from . import flows, scopes
+from .lease import Lease, LeaseState
 
 if TYPE_CHECKING:
     from .wrapper import LoomDatabaseMixin
 
 
 class LeasedCursorMixin:
-    """Runs each statement on the connection that its code holds at that moment.
+    """Runs each statement on the connection that its code has at that moment.
 
     Between two statements of one cursor the code may have awaited something else
     and so given its connection back: another task may have a transaction open on
-    it by now. The cursor then moves to the connection that the code gets next.
+    it by now. The cursor then moves to the connection that the code gets next. In an
+    open transaction it stays, whoever uses it.
     """
 
     cursor: Any
@@ -31,8 +29,7 @@ class LeasedCursorMixin:
 
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
-        self._slot = db.slot
-        self._generation = db.generation
+        self._lease = db.lease_here()
 
     def _execute(self, *args: Any) -> Any:
         return self._run(super()._execute, args)  # type: ignore[misc]
@@ -47,39 +44,54 @@ class LeasedCursorMixin:
     def _run(self, execute: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         db = self.db
         try:
-            if db.scopes:
-                with scopes.turn(db):
-                    # Not before: the one who had the turn may have ended the
-                    # transaction, and the connection serve somebody else by now.
-                    self._follow()
-                    return execute(*args)
-            self._follow()
-            return execute(*args)
+            lease = self._lease_now()
+            if lease.scopes or lease.pin is not None or lease.open_cursors:
+                with scopes.turn(lease, db):
+                    # Only now: who had the turn may have ended the transaction, and
+                    # given the connection back.
+                    lease = self._lease_now()
+                    self._move_to(lease)
+                    result = execute(*args)
+            else:
+                self._move_to(lease)
+                result = execute(*args)
         except Exception:
             raise
         except BaseException:
             self._interrupted()
             raise
+        if db.leased:
+            self._settle(lease)
+        return result
+
+    def _lease_now(self) -> Lease:
+        lease = self._lease
+        if lease.scopes and lease.state is LeaseState.HELD:
+            return lease
+        return self.db.lease_here()
+
+    def _move_to(self, lease: Lease) -> None:
+        if lease is self._lease and lease.state is LeaseState.HELD:
+            return
+        db = self.db
+        if not db.leased:
+            return
+        db.ensure_connection()
+        lease = db.lease_here()
+        if lease is not self._lease:
+            self.cursor = db.create_cursor()
+            self._lease = lease
+
+    def _settle(self, lease: Lease) -> None:
+        lease = self._lease
+        if lease.state is not LeaseState.HELD:
+            return
+        self.db.note_session(lease)
+        if lease.flow is not None and flows.ends_at_once() and self.db.unit is not None:
+            self.db.give_back_if_idle(lease)
 
     def _interrupted(self) -> None:
-        # Its wrapper may serve somebody else by now, if another task ended the block.
-        if self._generation == self.db.generation and self._slot is self.db.slot:
-            self.db.interrupted()
-
-    def _follow(self) -> None:
-        if self._slot is not self.db.slot or self._generation != self.db.generation:
-            self._move()
-
-    def _move(self) -> None:
-        db = self.db
-        if self._generation != db.generation:
-            raise DatabaseError(
-                "This cursor was made in a run_sync() call that has ended, and its "
-                "connection serves other code now. Make a new cursor."
-            )
-        db.ensure_connection()
-        self.cursor = db.create_cursor()
-        self._slot = db.slot
+        self.db.interrupted(self._lease)
 
 
 class LeasedCursor(LeasedCursorMixin, CursorWrapper):
@@ -122,28 +134,38 @@ class FetchingDebugCursor(FetchingCursorMixin, CursorDebugWrapper):
     """Django's cursor wrapper that logs queries, following its lease."""
 
 
-class PinnedCursor:
+class ServerSideCursor:
     """A cursor whose rows still come from the server, so it keeps its connection.
 
     ``aiterator()`` runs the slices of one generator in separate ``run_sync()``
-    calls; the connection outlives the first of them and goes back when the cursor
-    is closed.
+    calls; the lease outlives the first of them and goes back when the cursor
+    is closed. The code that reads it uses the same connection meanwhile, as in
+    Django: as many readers as the pool has connections could else wait for one more.
     """
 
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         self._cursor = cursor
         self._db = db
-        self._generation = db.generation
-        self._pinned = False
+        self._lease = db.lease_here()
+        # What is not declared WITH HOLD ends with the transaction, if it is open now.
+        self._scope = scopes.innermost(self._lease, db.alias, None if db.leased else db)
+        self._shared: scopes.Scope | None = None
+        self._is_open = False  # in the server
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._cursor)
+        rows = iter(self._cursor)
+        while True:
+            try:
+                row = self._fetch(rows.__next__)
+            except StopIteration:
+                return
+            yield row
 
-    def __enter__(self) -> PinnedCursor:
+    def __enter__(self) -> ServerSideCursor:
         return self
 
     def __exit__(
@@ -155,7 +177,10 @@ class PinnedCursor:
         self.close()
 
     def __del__(self) -> None:
-        self.close()  # a generator that never began to run does not
+        # A generator that never began to run closes nothing. Nothing waits here.
+        if not self._closed:
+            self._closed = True
+            self._end(leave=True)
 
     def execute(self, *args: Any) -> Any:
         """Run the query, and keep the connection from then on."""
@@ -166,52 +191,73 @@ class PinnedCursor:
         except BaseException:
             self.close()  # Django does so for an Exception only
             raise
-        if not self._pinned:
-            self._pinned = True
-            self._db.pinned_cursors += 1
-            self._db.note_lease_site()
+        self._lease = self._cursor._lease
+        if not self._is_open:
+            self._is_open = True
+            if self._db.leased:
+                self._lease.open_cursors += 1
+                self._shared = scopes.share_cursor(self._db, self._lease)
+            self._db.note_lease_site(self._lease)
         return result
+
+    def fetchone(self) -> Any:
+        """Fetch the next row from the server."""
+        return self._fetch(self._cursor.fetchone)
 
     def fetchmany(self, *args: Any) -> Any:
         """Fetch the next rows from the server."""
+        return self._fetch(self._cursor.fetchmany, *args)
+
+    def fetchall(self) -> Any:
+        """Fetch all rows that are left."""
+        return self._fetch(self._cursor.fetchall)
+
+    def _fetch(self, fetch: Callable[..., Any], *args: Any) -> Any:
         try:
-            return self._cursor.fetchmany(*args)
+            with scopes.turn(self._lease, self._db):
+                return fetch(*args)
         except Exception:
             raise
         except BaseException:
-            self._db.interrupted()
+            self._db.interrupted(self._lease)
             raise
 
     def close(self) -> None:
-        """Close the cursor; give the connection back if nobody else holds it."""
-        if self._closed:
-            return
-        self._closed = True
-        db = self._db
-        if self._generation != db.generation:
-            return  # it was never executed, and its wrapper serves somebody else
-        if self._pinned:
-            db.pinned_cursors -= 1
+        """Close the cursor; give the connection back if nobody else needs it."""
+        if not self._closed:
+            self._closed = True
+            self._end(leave=not self._db.can_wait(self._lease))
+
+    def _end(self, *, leave: bool) -> None:
+        lease, db = self._lease, self._db
         try:
-            if self._can_wait():
-                self._cursor.close()
-            else:
+            if not self._is_open or lease.state is LeaseState.ENDED or self._is_gone():
+                return
+            if leave and db.engine.closing_a_cursor_waits:
                 self._leave()
+            else:
+                with scopes.turn(lease, db):
+                    self._cursor.close()
         except BaseException as error:
             if not isinstance(error, Exception):
-                db.interrupted()
-                db.left_cursors.append(self._cursor)  # it may still be open in the server
+                db.interrupted(lease)
+                lease.left_cursors.append(self._cursor)  # it may still be open in the server
             raise
         finally:
-            db.give_back_if_unowned()
+            self._stop_keeping()
 
-    def _can_wait(self) -> bool:
-        if not self._db.closing_a_cursor_waits:
-            return True
-        call = current_call()
-        if call is not None:
-            return not call.closing
-        return _get_running_loop() is None and not self._db.used_on_loop
+    def _is_gone(self) -> bool:
+        """Tell if the transaction in which it was declared has ended, and it with that."""
+        scope = self._scope
+        return scope is not None and scope.kind is scopes.Kind.BLOCK and not scope.active
+
+    def _stop_keeping(self) -> None:
+        if self._shared is not None:
+            scopes.end_sharing(self._shared)
+        if self._is_open and self._db.leased:
+            self._is_open = False
+            self._lease.open_cursors -= 1
+            self._db.give_back_if_unneeded(self._lease)
 
     def _leave(self) -> None:
         """Close where nothing can be awaited.
@@ -220,8 +266,7 @@ class PinnedCursor:
         left half-way, in no call of ours. The connection goes, and the server's
         cursor with it: now, or when the transaction has ended.
         """
-        if self._db.in_atomic_block or self._db.scopes:  # the latter while it commits
-            self._db.left_cursors.append(self._cursor)
-        else:
-            self._db.drop_slot()
-            self._cursor.close()
+        lease = self._lease
+        lease.left_cursors.append(self._cursor)
+        if self._db.leased and not lease.scopes and not lease.in_atomic_block:
+            self._db.drop(lease)

@@ -149,9 +149,9 @@ class ThreadedConnection(_Proxy):
         """Whether a call still runs for a caller that is gone."""
         return self._thread.is_busy
 
-    def post(self, method: str) -> None:
+    def post(self, method: str, *args: Any) -> None:
         """Have a method called after what runs now, without waiting for it."""
-        self._thread.post(getattr(self._target, method))
+        self._thread.post(getattr(self._target, method), *args)
 
     def close(self) -> None:
         """Close the connection when its running call has ended, and end the thread."""

@@ -45,8 +45,8 @@ async def close_pools(timeout: float = 10.0) -> None:
 
     :param timeout: seconds to wait for the connections that are in use.
     """
-    for connection in _of_this_thread():
-        connection.give_back_if_idle()
+    storage: Any = connections._connections
+    storage.thread_waits()
     pools = registry.pools()
     registry.close_all()
     async with asyncio.TaskGroup() as group:
@@ -67,12 +67,6 @@ async def sweep_pools() -> None:
 
 def _is_ours(connection: Any) -> bool:
     return isinstance(connection, LoomDatabaseMixin)
-
-
-def _of_this_thread() -> list[LoomDatabaseMixin]:
-    storage: Any = connections._connections
-    idle: list[LoomDatabaseMixin] = storage.of_this_thread().idle_leases()
-    return idle
 
 
 async def _open(pool: ConnectionPool, timeout: float) -> Exception | None:

@@ -92,7 +92,7 @@ class QueryCaptureMixin:
 
     alias: str
     managed: bool
-    shared: bool
+    unit: Any
     scopes: list[Any]
     queries_limit: int
     _force_debug_cursor = False
@@ -139,7 +139,7 @@ class QueryCaptureMixin:
         if capture is not None:
             return capture.log
         # In a test's transaction the thread's connection serves its loop as well.
-        is_threads_in_transaction = self.scopes and not self.shared
+        is_threads_in_transaction = self.unit is None and self.scopes
         if not self.managed or is_threads_in_transaction or not on_loop():
             return self._queries_log
         log = deque[Query](maxlen=self.queries_limit)

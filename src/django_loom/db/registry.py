@@ -1,17 +1,14 @@
-"""The process's connection pools, and database wrappers that no call uses now."""
+"""The process's connection pools."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import threading
-from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from django_loom.bridge import SyncCall
 from django_loom.exceptions import EngineNotSupported
 
 from .pools import ConnectionPool
@@ -19,15 +16,34 @@ from .pools import ConnectionPool
 if TYPE_CHECKING:
     from .wrapper import LoomDatabaseMixin
 
-# A wrapper costs about as much to make as a query's compilation, so calls pass
-# them on. As many as calls ever ran at once, up to this.
-_MAX_PARKED = 1000
+# What a connection is opened with. Two settings that differ in one of these have two pools.
+_PARAMETERS = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "TIME_ZONE", "OPTIONS")
 
 # Reentrant, for the garbage collector may end a call while it is held.
 _lock = threading.RLock()
-_pools: dict[str, tuple[str, ConnectionPool]] = {}
-_parked: defaultdict[str, deque[LoomDatabaseMixin]] = defaultdict(lambda: deque(maxlen=_MAX_PARKED))
-_inherited_from_parent: list[Any] = []
+_pools: dict[str, list[_Known]] = {}
+inherited_from_parent: list[Any] = []
+
+
+class _Known:
+    """A pool, and the parameters that its connections have."""
+
+    __slots__ = ("parameters", "pool", "settings")
+
+    def __init__(self, settings: dict[str, Any], pool: ConnectionPool) -> None:
+        self.settings = settings
+        self.parameters = _parameters(settings)
+        self.pool = pool
+
+    def serves(self, settings: dict[str, Any]) -> bool:
+        """Tell if the pool is open, and connects as these settings say at this moment."""
+        return not self.pool.is_closed and self.parameters == _parameters(settings)
+
+
+def _parameters(settings: dict[str, Any]) -> list[Any]:
+    values = [settings.get(name) for name in _PARAMETERS]
+    values[-1] = dict(values[-1] or ())  # as it is now: it may be changed in place
+    return values
 
 
 def pool(alias: str = DEFAULT_DB_ALIAS) -> ConnectionPool:
@@ -46,66 +62,48 @@ def pool(alias: str = DEFAULT_DB_ALIAS) -> ConnectionPool:
 
 def get(connection: LoomDatabaseMixin) -> ConnectionPool:
     """Return the pool of the wrapper's database, opening it the first time."""
-    alias, name = connection.alias, connection.settings_dict["NAME"]
-    known = _pools.get(alias)
-    if known is not None and _serves(known, name):
-        return known[1]
+    settings = connection.settings_dict
+    for known in _pools.get(connection.alias, ()):
+        if known.serves(settings):
+            return known.pool
     with _lock:
-        known = _pools.get(alias)
-        if known is not None and _serves(known, name):
-            return known[1]
+        of_alias = _pools.get(connection.alias, [])
+        for known in of_alias:
+            if known.serves(settings):
+                return known.pool
         options = connection.adapt_pool_options(connection.pool_options)
-        made = ConnectionPool(alias, options, connection.close_connection)
-        _pools[alias] = name, made
-    if known is not None:
-        known[1].close()
+        made = ConnectionPool(connection.alias, options, connection.engine.close)
+        # Settings that were changed in place, as the test runner does, are gone for good.
+        outdated = [it for it in of_alias if it.settings is settings or _is_empty(it.pool)]
+        kept = [it for it in of_alias if it not in outdated]
+        _pools[connection.alias] = [*kept, _Known(settings, made)]
+    for known in outdated:
+        known.pool.close()
     return made
 
 
-def _serves(known: tuple[str, ConnectionPool], name: str) -> bool:
-    """Tell if the pool is open, and of this database: the test runner renames those."""
-    return known[0] == name and not known[1].is_closed
+def _is_empty(pool: ConnectionPool) -> bool:
+    statistics = pool.statistics()
+    return not (statistics.size or statistics.pending_requests)
 
 
 def pools() -> list[ConnectionPool]:
     """Return every pool that the process has now."""
-    return [known[1] for known in list(_pools.values())]
+    return [known.pool for of_alias in list(_pools.values()) for known in of_alias]
 
 
 def close(alias: str) -> None:
-    """Close the pool of a database, if there is one."""
+    """Close the pools of a database, if there are any."""
     with _lock:
-        known = _pools.pop(alias, None)
-    if known is not None:
-        known[1].close()
+        of_alias = _pools.pop(alias, ())
+    for known in of_alias:
+        known.pool.close()
 
 
 def close_all() -> None:
     """Close every pool of the process. The next query opens another."""
     for alias in list(_pools):
         close(alias)
-
-
-def park(connection: LoomDatabaseMixin) -> None:
-    """Keep a wrapper for the next call that needs one."""
-    connection.owner = None
-    connection.generation += 1
-    _parked[connection.alias].append(connection)
-
-
-def adopt(alias: str, call: SyncCall) -> LoomDatabaseMixin | None:
-    """Return a parked wrapper, now the call's, or None if there is none."""
-    parked = _parked.get(alias)
-    while parked:
-        try:
-            connection = parked.pop()
-        except IndexError:  # another thread took the last one
-            break
-        if connection.settings_dict is connections.settings.get(alias):
-            connection.owner = call
-            connection._thread_ident = threading.get_ident()
-            return connection
-    return None
 
 
 def _forget_in_child() -> None:
@@ -117,22 +115,10 @@ def _forget_in_child() -> None:
     """
     global _lock
     _lock = threading.RLock()  # another thread of the parent may have held it
-    _inherited_from_parent.append((dict(_pools), dict(_parked)))
+    inherited_from_parent.append(dict(_pools))
     _pools.clear()
-    _parked.clear()
-    storage: Any = connections._connections
-    for connection in getattr(storage, "of_this_thread", dict)().values():
-        if getattr(connection, "slot", None) is not None:
-            _inherited_from_parent.append((connection.slot, connection.connection))
-            connection.slot = connection.connection = None
 
 
-def _follow_settings(*, setting: str, **kwargs: Any) -> None:
-    if setting in {"DATABASES", "USE_TZ", "TIME_ZONE"}:
-        _parked.clear()  # they keep what they worked out from the settings
-
-
-setting_changed.connect(_follow_settings)
 atexit.register(close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_in_child)

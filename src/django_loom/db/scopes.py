@@ -1,9 +1,11 @@
-"""Which transaction a piece of code is in, and whose turn it is there.
+"""Who shares a connection, and whose turn it is on it.
 
 An ``atomic`` block opens a scope. The scope is known to the context (tasks and
 threads that copy the context, as ``create_task()`` and ``sync_to_async()`` do,
-are in the transaction too) and to the connection (code on a loop is in the
-transaction of the thread that runs the loop, as in a ``TestCase``).
+are in the transaction too) and to the lease (code on a loop is in the
+transaction of the thread that runs the loop, as in a ``TestCase``). A server-side
+cursor opens one as well, so that the code which reads it shares its connection; and
+so does a pin, which all code of a unit is in.
 
 One connection serves them all, so each scope has a mutex. A statement takes the
 mutex of the innermost scope it is in; a nested block takes that of the scope
@@ -14,34 +16,64 @@ savepoint would otherwise swallow or undo what a sibling does.
 
 from __future__ import annotations
 
+import asyncio
+import enum
 from asyncio import _get_running_loop
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import Any
 
-from django_loom.bridge import Lock, current_call
+from django_loom.bridge import Lock, Unit, context_value, current_call, current_unit, suspend
 from django_loom.exceptions import TransactionBusy
 
-if TYPE_CHECKING:
-    from .wrapper import LoomDatabaseMixin
+from .lease import Lease
 
 _scopes: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", default=None)
 
 
+class Kind(enum.Enum):
+    """What a scope is open for."""
+
+    BLOCK = "an atomic block"
+    CLOSING = "the end of an atomic block"
+    CURSOR = "a server-side cursor"
+    PIN = "a session that belongs to its unit"
+
+
 class Scope:
-    """An ``atomic`` block that is open; ``parent`` is the block around it."""
+    """A piece of code that keeps a connection; ``parent`` is the one around it."""
 
-    __slots__ = ("active", "connection", "mutex", "parent", "thread")
+    __slots__ = (
+        "active",
+        "in_generator",
+        "kind",
+        "lease",
+        "mutex",
+        "opener",
+        "parent",
+        "thread",
+        "unit",
+        "wrapper",
+        "writers",
+    )
 
-    def __init__(self, connection: LoomDatabaseMixin, parent: Scope | None) -> None:
-        self.connection = connection
+    def __init__(self, kind: Kind, wrapper: Any, lease: Lease, parent: Scope | None) -> None:
+        self.kind = kind
+        self.wrapper = wrapper
+        self.lease = lease
         self.parent = parent
-        self.mutex = Lock()
+        # Cursors and pins are no blocks: who is in one of them is beside the others' code.
+        is_block = kind in (Kind.BLOCK, Kind.CLOSING)
+        self.mutex = Lock() if is_block else lease.turn
         self.active = True
         # The thread whose plain code opened it, or None for code on a loop.
         self.thread = get_ident() if current_call() is None else None
+        self.unit: Unit | None = current_unit()
+        self.opener: object = None  # the AsyncAtomic, if one has opened it
+        self.in_generator = False  # opened by an async generator, which may be left
+        self.writers: Lock | None = None  # held until it ends, where writers take turns
 
     def is_within(self, other: Scope) -> bool:
         """Tell if this scope is the other one or inside it."""
@@ -51,12 +83,12 @@ class Scope:
         return scope is not None
 
 
-def find(alias: str, threads_own: LoomDatabaseMixin | None) -> Scope | None:
+def find(alias: str, threads_own: Any = None) -> Scope | None:
     """Return the innermost open scope that the calling code is in.
 
-    :param threads_own: the connection of the calling thread itself, if it has one.
+    :param threads_own: the connection object of the calling thread itself, if it has one.
     """
-    known = _scopes.get()
+    known = context_value(_scopes)
     scope = None if known is None else _first_active(known.get(alias))
     # Another ENGINE's connection has none. An AttributeError here would make Django
     # open a new connection at each use.
@@ -77,11 +109,10 @@ def inside(scope: Scope | None) -> Iterator[None]:
     tool's fixture, or by the loop that closes a generator.
     """
     before = _scopes.get()
-    known = None if scope is None else find(scope.connection.alias, None)
-    if scope is None or (known is not None and known.is_within(scope)):
+    if scope is None:
         yield
         return
-    _set(scope.connection.alias, scope)
+    _set(scope.wrapper.alias, scope)
     try:
         yield
     finally:
@@ -94,32 +125,35 @@ def _first_active(scope: Scope | None) -> Scope | None:
     return scope
 
 
-def _opened_by_thread(connection: LoomDatabaseMixin) -> Scope | None:
+def _opened_by_thread(wrapper: Any) -> Scope | None:
     """Return the innermost scope that the thread itself opened, below any loop."""
     if current_call() is None and _get_running_loop() is None:
         return None  # plain synchronous code uses its own connection anyway
     this_thread = get_ident()
-    return next((s for s in reversed(connection.scopes) if s.thread == this_thread), None)
+    return next((s for s in reversed(wrapper.scopes) if s.thread == this_thread), None)
 
 
-def is_member(connection: LoomDatabaseMixin) -> bool:
-    """Tell if the calling code is in a block that is open on the connection."""
-    scope = find(connection.alias, None if connection.shared else connection)
-    return scope is not None and scope.connection is connection
+def is_member(wrapper: Any, threads_own: Any = None) -> bool:
+    """Tell if the calling code is in a scope that is open on the connection object."""
+    scope = find(wrapper.alias, threads_own)
+    return scope is not None and scope.wrapper is wrapper
 
 
-def _innermost(connection: LoomDatabaseMixin) -> Scope | None:
-    scope = find(connection.alias, connection)
-    if scope is not None and scope.connection is connection:
+def innermost(lease: Lease, alias: str, threads_own: Any = None) -> Scope | None:
+    """Return the scope in which the calling code uses a lease, if there is one."""
+    scope = find(alias, threads_own)
+    if scope is not None and scope.lease is lease:
         return scope
-    # Code that holds the connection object, but whose context does not know it.
-    return connection.scopes[-1] if connection.scopes else None
+    if lease.pin is not None:
+        return lease.pin
+    # Code that has the connection object, but whose context does not know the scope.
+    return _first_active(lease.scopes[-1]) if lease.scopes else None
 
 
 @contextmanager
-def turn(connection: LoomDatabaseMixin) -> Iterator[None]:
-    """Run one statement of a transaction while nobody else uses its connection."""
-    scope = _take_turn(connection)
+def turn(lease: Lease, wrapper: Any) -> Iterator[None]:
+    """Run one statement while nobody else uses its connection."""
+    scope = take_turn(lease, wrapper)
     try:
         yield
     finally:
@@ -127,13 +161,19 @@ def turn(connection: LoomDatabaseMixin) -> Iterator[None]:
             scope.mutex.release()
 
 
-def _take_turn(connection: LoomDatabaseMixin) -> Scope | None:
+def take_turn(lease: Lease, wrapper: Any) -> Scope | None:
     """Take the mutex of the innermost scope, and return the scope."""
-    while (scope := _innermost(connection)) is not None:
-        if not scope.mutex.acquire(connection.lease_timeout):
+    threads_own = None if wrapper.leased else wrapper
+    looked_for_the_left = False
+    while (scope := innermost(lease, wrapper.alias, threads_own)) is not None:
+        if scope.in_generator and not looked_for_the_left:
+            looked_for_the_left = True
+            _let_left_generators_end()
+            continue
+        if not scope.mutex.acquire(wrapper.lease_timeout):
             raise TransactionBusy(
                 f"Another task has used the transaction's connection to database "
-                f"{connection.alias!r} for more than {connection.lease_timeout:g} s "
+                f"{wrapper.alias!r} for more than {wrapper.lease_timeout:g} s "
                 "(OPTIONS['pool']['timeout']). A task that belongs to an outer atomic "
                 "block waits while a block inside it is open: do not await such a "
                 "task in the inner block, or start it there."
@@ -144,24 +184,47 @@ def _take_turn(connection: LoomDatabaseMixin) -> Scope | None:
     return None
 
 
-def open_scope(connection: LoomDatabaseMixin) -> Scope:
-    """Begin a block: wait for the turn in the one around it, and keep that."""
-    scope = Scope(connection, _take_turn(connection))
-    connection.scopes.append(scope)
-    _set(connection.alias, scope)
-    return scope
+def wait_to_write(wrapper: Any, writers: Lock) -> None:
+    """Wait for the turn to write, where a database has one writer at a time."""
+    if not writers.acquire(wrapper.lease_timeout):
+        raise TransactionBusy(
+            f"Another transaction has been writing to database {wrapper.alias!r} for more than "
+            f"{wrapper.lease_timeout:g} s (OPTIONS['pool']['timeout']); it has one writer at a "
+            "time. Make transactions short, and do not await others' writes inside one."
+        )
 
 
-def begin_close(connection: LoomDatabaseMixin) -> Scope:
+def _let_left_generators_end() -> None:
+    """Let the loop close async generators that their consumers have left (PEP 525).
+
+    A consumer leaves `async for` in the midst → its next statement still finds the
+    generator's block in its context, which the loop is about to roll back, and the
+    statement with it (PEP 789) → so two turns of the loop go by first: one in which the
+    loop makes the task that closes the generator, one in which that task begins to.
+    """
+    if current_call() is not None and _get_running_loop() is None:
+        suspend(asyncio.sleep(0))
+        suspend(asyncio.sleep(0))
+
+
+def open_scope(wrapper: Any, lease: Lease) -> Scope:
+    """Begin a block: wait for the turn in the scope around it, and keep that."""
+    return _opened(Scope(Kind.BLOCK, wrapper, lease, take_turn(lease, wrapper)))
+
+
+def begin_close(wrapper: Any, lease: Lease) -> Scope:
     """Begin the end of the innermost block: wait for those who still use it.
 
     The statements that end a block (COMMIT, RELEASE) run in a scope of their own,
     which nobody else knows, so none can slip in between or after them.
     """
-    last = Scope(connection, _take_turn(connection))
-    connection.scopes.append(last)
-    _set(connection.alias, last)
-    return last
+    return _opened(Scope(Kind.CLOSING, wrapper, lease, take_turn(lease, wrapper)))
+
+
+def _opened(scope: Scope) -> Scope:
+    scope.lease.scopes.append(scope)
+    _set(scope.wrapper.alias, scope)
+    return scope
 
 
 def end_close(last: Scope) -> None:
@@ -171,25 +234,60 @@ def end_close(last: Scope) -> None:
         return
     last.active = False
     close_scope(ended)
-    last.connection.scopes.remove(last)
+    last.lease.scopes.remove(last)
     ended.mutex.release()  # who waits there finds it ended, and goes to its parent
 
 
-def forget_innermost(connection: LoomDatabaseMixin) -> None:
+def forget_innermost(wrapper: Any, lease: Lease) -> None:
     """End the innermost block although somebody still has the turn in it."""
-    scope = _innermost(connection)
-    if scope is not None:
+    scope = innermost(lease, wrapper.alias, None if wrapper.leased else wrapper)
+    if scope is not None and scope.kind is Kind.BLOCK:
         close_scope(scope)
 
 
 def close_scope(scope: Scope) -> None:
     """Forget a block; hand the turn in the one around it to the next."""
     scope.active = False
-    connection, parent = scope.connection, scope.parent
-    connection.scopes.remove(scope)
-    _set(connection.alias, parent)
+    parent = scope.parent
+    scope.lease.scopes.remove(scope)
+    _set(scope.wrapper.alias, parent)
     if parent is not None:
         parent.mutex.release()
+    if scope.writers is not None:
+        writers, scope.writers = scope.writers, None
+        writers.release()
+
+
+def pin(wrapper: Any, lease: Lease) -> Scope:
+    """Return the scope of all code of a unit, in which it shares a connection.
+
+    A transaction is open on it already, whose block has nothing around → code beside it
+    would get in between its statements → the block has the turn in the pin from now on.
+    """
+    scope = Scope(Kind.PIN, wrapper, lease, None)
+    outermost = lease.scopes[0] if lease.scopes else None
+    if outermost is not None and outermost.parent is None:
+        scope.mutex.acquire(0)
+        outermost.parent = scope
+    return scope
+
+
+def share_cursor(wrapper: Any, lease: Lease) -> Scope | None:
+    """Let the code that reads a server-side cursor use its connection; None if it does."""
+    around = find(wrapper.alias, None)
+    if around is not None and around.kind is not Kind.CURSOR:
+        return None  # it uses that one in any case
+    scope = Scope(Kind.CURSOR, wrapper, lease, around)
+    _set(wrapper.alias, scope)
+    return scope
+
+
+def end_sharing(scope: Scope) -> None:
+    """End what ``share_cursor()`` began, for every context that knows it."""
+    scope.active = False
+    known = _scopes.get()
+    if known is not None and known.get(scope.wrapper.alias) is scope:
+        _set(scope.wrapper.alias, _first_active(scope.parent))
 
 
 def _set(alias: str, scope: Scope | None) -> None:

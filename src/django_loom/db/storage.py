@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Hashable, Iterator
@@ -9,30 +10,58 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.db import connections
-from greenlet import getcurrent
 
-from django_loom.bridge import SyncCall
-from django_loom.exceptions import EngineNotSupported
+from django_loom.bridge import Unit, current_call, current_unit
+from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 
-from . import registry, scopes
+from . import flows, parking, scopes
+from .leased import make_leased
+from .registry import inherited_from_parent
 from .wrapper import LoomDatabaseMixin
 
 _KEY: Hashable = "django_loom.db"
 
+logger = logging.getLogger("django_loom")
 
-class CallConnections(dict[str, LoomDatabaseMixin]):
-    """The connection objects that one ``run_sync()`` call uses."""
 
-    def before_wait(self) -> None:
-        """Give back the connections that nothing is open on."""
-        for connection in self.values():
-            connection.give_back_if_idle()
+class UnitConnections(dict[str, Any]):
+    """The connection objects of a unit of work: one for each alias."""
 
-    def after_call(self) -> None:
-        """Give back everything but what an open transaction or cursor needs."""
-        for connection in self.values():
-            connection.owner = None
-            connection.give_back_if_unowned()
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        unit.at_end(self.end)
+
+    def end(self) -> None:
+        """Undo what the unit has left, and part with the objects.
+
+        :raises AutocommitLeftOff: what was written would be lost without a word.
+        """
+        left = [each for wrapper in self.values() for each in wrapper.unit_ends()]
+        for wrapper in self.values():
+            parking.park(wrapper)
+        self.clear()
+        lost = ""
+        for each in left:
+            what = _OFF if each.autocommit_off else _OPEN
+            message = what.format(each.alias, each.holder)
+            if each.autocommit_off:
+                lost = lost or message
+            else:
+                logger.warning(message)
+        if lost:
+            raise AutocommitLeftOff(lost)
+
+
+_OFF = (
+    "Autocommit was off on database {!r} at the end of a unit of work, and what was not "
+    "committed is rolled back. The connection was held by {}. Write `with "
+    "transaction.atomic():`, or call transaction.commit() and "
+    "transaction.set_autocommit(True) in the same request or run_sync() call."
+)
+_OPEN = (
+    "A transaction on database {!r} was open at the end of a unit of work, and is rolled back. "
+    "The connection was held by {}. Write `with transaction.atomic():` around the code."
+)
 
 
 class ThreadConnections(dict[str, Any]):
@@ -44,7 +73,6 @@ class ThreadConnections(dict[str, Any]):
     """
 
     def __init__(self) -> None:
-        self.pooled = False  # whether connections made now come from the pools
         self._pid = os.getpid()
         self._thread_ident = threading.get_ident()
 
@@ -54,13 +82,9 @@ class ThreadConnections(dict[str, Any]):
         for connection in self.values():
             # Not one that another thread has lent to this one, as Django's tests do.
             own = getattr(connection, "_thread_ident", None) == self._thread_ident
-            if own and isinstance(connection, LoomDatabaseMixin):
+            if own and isinstance(connection, LoomDatabaseMixin) and not connection.leased:
                 with suppress(Exception):  # at interpreter exit anything may be missing
                     connection.thread_has_ended()
-
-    def idle_leases(self) -> list[LoomDatabaseMixin]:
-        """Return those that have a lease which nothing needs at the moment."""
-        return [it for it in self.values() if getattr(it, "lease_is_idle", False)]
 
 
 class _Threads(threading.local):
@@ -71,8 +95,8 @@ class _Threads(threading.local):
 class ConnectionStorage:
     """Takes the place of the ``asgiref.local.Local`` in ``django.db.connections``.
 
-    A transaction's code gets the transaction's connection object. Other code that
-    ``run_sync()`` runs has its own for each alias, for as long as the call lasts.
+    A transaction's code gets the transaction's connection object. Other code of a unit of
+    work has the unit's, one for each alias, in whatever greenlet, task or thread it runs.
     Everything else has the thread's, as in Django; a coroutine can read its
     attributes, but whatever would wait raises ``SynchronousOnlyOperation``.
     """
@@ -82,113 +106,120 @@ class ConnectionStorage:
     def __init__(self) -> None:
         object.__setattr__(self, "_threads", _Threads())
 
+    def thread_waits(self) -> None:
+        """Give back what nothing in this thread needs while its code waits for somebody."""
+        flows.thread_waits()
+
     def of_this_thread(self) -> ThreadConnections:
         """Return the connection objects of the calling thread itself."""
         return self._threads.connections
 
     @contextmanager
     def leases_end(self) -> Iterator[None]:
-        """Give back at the end of a block what nothing in the thread needs then.
+        """Give back at the end of a block what it has leased in this thread.
 
-        For a function of async code that runs in a thread: until the next one
-        comes, which may be never, nobody there needs a connection, unless it is
-        the thread of synchronous code that waits for the async code to end.
+        For a function of async code that runs in a thread. Synchronous code may wait in
+        the same thread for the async code to end: what that has leased stays.
         """
-        threads = self.of_this_thread()
-        of_waiting_code = threads.idle_leases()
+        leases = flows.of_this_thread()
+        before = set(leases)
+        leases.jobs += 1
         try:
             yield
         finally:
-            for connection in threads.idle_leases():
-                if connection not in of_waiting_code:
-                    connection.give_back_if_idle()
+            leases.jobs -= 1
+            for lease, wrapper in list(leases.items()):
+                if lease not in before:
+                    del leases[lease]
+                    wrapper.flow_ends(lease)
 
-    @contextmanager
-    def pooled_leases(self) -> Iterator[None]:
-        """Use the pools in this thread, also without ``OPTIONS["pool"]``.
-
-        For synchronous code of a server on a loop: a lease is taken with the first
-        query, and given back at the end of the block.
-        """
-        threads = self.of_this_thread()
-        before, threads.pooled = threads.pooled, True
-        try:
-            with self.leases_end():
-                yield
-        finally:
-            threads.pooled = before
-
-    def of_call(self, call: SyncCall) -> list[Any]:
-        """Return the connection objects that a ``run_sync()`` call has so far."""
-        held: Any = (call.resources or {}).get(_KEY, {})
+    def made(self) -> list[Any]:
+        """Return the connection objects that the calling code has so far."""
         found = []
         for alias in connections:
-            scope = scopes.find(alias, self._threads.connections.get(alias))
-            connection = held.get(alias) if scope is None else scope.connection
+            connection = self._present(alias)
             if connection is not None:
                 found.append(connection)
         return found
 
-    def __getattr__(self, alias: str) -> Any:
+    def _present(self, alias: str) -> Any:
         threads_own = self._threads.connections.get(alias)
         scope = scopes.find(alias, threads_own)
         if scope is not None:
-            return scope.connection
-        call = getcurrent()
-        if type(call) is not SyncCall:
-            if threads_own is None:
-                raise AttributeError(alias)
+            return scope.wrapper
+        unit = current_unit()
+        if unit is None:
             return threads_own
-        held = _held_by(call)
-        connection = held.get(alias)
+        of_unit = unit.belongings.get(_KEY)
+        connection = None if of_unit is None else of_unit.get(alias)
+        if connection is None and not isinstance(threads_own, LoomDatabaseMixin):
+            return threads_own  # an ENGINE that blocks its thread
+        return connection
+
+    def __getattr__(self, alias: str) -> Any:
+        connection = self._present(alias)
         if connection is None:
-            connection = registry.adopt(alias, call)
-            if connection is None:
+            unit = current_unit()
+            if unit is None or (connection := parking.adopt(alias, unit)) is None:
                 raise AttributeError(alias)
-            held[alias] = connection
+            _of(unit)[alias] = connection
         return connection
 
     def __setattr__(self, alias: str, connection: Any) -> None:
-        ours = isinstance(connection, LoomDatabaseMixin)
-        if ours:
-            connection.managed = True
-            connection.pool_options  # noqa: B018 - a wrong key is an error now, not later
-        call = getcurrent()
-        if type(call) is not SyncCall:
-            if ours:
-                connection.pooled = self._threads.connections.pooled
+        unit = current_unit()
+        if not isinstance(connection, LoomDatabaseMixin):
+            if current_call() is not None and connection.vendor != "unknown":
+                raise EngineNotSupported(
+                    f"DATABASES[{alias!r}] has the ENGINE "
+                    f"{connection.settings_dict['ENGINE']!r}, which would block the event "
+                    "loop. Use 'django_loom.db.postgresql' or 'django_loom.db.sqlite3', or "
+                    "put django_loom.db.threaded.ThreadedDatabaseMixin before its "
+                    "DatabaseWrapper."
+                )
             self._threads.connections[alias] = connection
             return
-        if not ours:
-            if connection.vendor == "unknown":  # django.db.backends.dummy: it can't wait
-                self._threads.connections[alias] = connection
-                return
-            raise EngineNotSupported(
-                f"DATABASES[{alias!r}] has the ENGINE "
-                f"{connection.settings_dict['ENGINE']!r}, which would block the event "
-                "loop. Use 'django_loom.db.postgresql' or 'django_loom.db.sqlite3', or "
-                "put django_loom.db.threaded.ThreadedDatabaseMixin before its "
-                "DatabaseWrapper."
-            )
-        connection.owner = call
-        connection.shared = True
-        _held_by(call)[alias] = connection
+        is_new = not connection.managed and connection.connection is None
+        connection.managed = True
+        connection.pool_options  # noqa: B018 - a wrong key is an error now, not later
+        if is_new and (unit is not None or connection.pools_in_threads):
+            make_leased(connection, unit)
+        if unit is None:
+            self._threads.connections[alias] = connection
+            return
+        if is_new:
+            parking.remember(connection)
+        _of(unit)[alias] = connection
 
     def __delattr__(self, alias: str) -> None:
-        call = getcurrent()
-        if type(call) is SyncCall and alias in _held_by(call):
-            del _held_by(call)[alias]
-        else:
-            try:
-                del self._threads.connections[alias]
-            except KeyError:
-                raise AttributeError(alias) from None
+        unit = current_unit()
+        of_unit = None if unit is None else unit.belongings.get(_KEY)
+        connections_here = self._threads.connections
+        if of_unit is not None and alias in of_unit:
+            connections_here = of_unit
+        try:
+            connection = connections_here.pop(alias)
+        except KeyError:
+            raise AttributeError(alias) from None
+        if getattr(connection, "leased", False):
+            connection.let_go()
 
 
-def _held_by(call: SyncCall) -> CallConnections:
-    if call.resources is None:
-        call.resources = {}
-    held = call.resources.get(_KEY)
-    if held is None:
-        held = call.resources[_KEY] = CallConnections()
-    return held  # type: ignore[return-value]
+def _of(unit: Unit) -> UnitConnections:
+    of_unit = unit.belongings.get(_KEY)
+    if of_unit is None:
+        of_unit = unit.belongings[_KEY] = UnitConnections(unit)
+    return of_unit  # type: ignore[no-any-return]
+
+
+def _forget_in_child() -> None:
+    """Keep, and never close, what this thread's connection objects have from the parent."""
+    storage = connections._connections
+    if isinstance(storage, ConnectionStorage):
+        for connection in storage.of_this_thread().values():
+            if getattr(connection, "leased", False):
+                inherited_from_parent.append(connection.forget_all())
+    flows.forget_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django_loom.bridge import current_call
 
 from .cursors import FetchingCursor, FetchingDebugCursor
 from .driver_thread import ThreadedConnection
+from .engine import Engine
 from .wrapper import LoomDatabaseMixin
+
+
+class ThreadedEngine(Engine):
+    """A driver each of whose calls runs in a thread that belongs to its connection."""
+
+    closing_a_cursor_waits = False  # its thread does it when it comes to it
+
+    def is_idle(self, connection: Any, autocommit: bool) -> bool:
+        """Tell if no call of a cancelled caller runs on."""
+        return not getattr(connection, "is_busy", False)
 
 
 class ThreadedDatabaseMixin(LoomDatabaseMixin):
@@ -31,7 +42,8 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
 
     cursor_class = FetchingCursor
     debug_cursor_class = FetchingDebugCursor
-    closing_a_cursor_waits = False  # its thread does it when it comes to it
+    engine: ClassVar[Engine] = ThreadedEngine()
+    connection_class: ClassVar[type[ThreadedConnection]] = ThreadedConnection
     connection: Any
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -43,10 +55,10 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Connect, in a new thread of its own if the connection is for the pool."""
         connect = super().get_new_connection
-        if self.slot is None and current_call() is None:
+        if not self.leased and current_call() is None:
             return connect(conn_params)
         name = f"django_loom {self.alias}"
-        return ThreadedConnection.open(lambda: connect(conn_params), name)
+        return self.connection_class.open(lambda: connect(conn_params), name)
 
     def create_cursor(self, name: str | None = None) -> Any:
         """Make a cursor, in the thread."""
@@ -57,7 +69,3 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
         except BaseException:
             self.interrupted()
             raise
-
-    def connection_is_idle(self) -> bool:
-        """Tell if no transaction is open, and no call of a cancelled caller runs on."""
-        return super().connection_is_idle() and not getattr(self.connection, "is_busy", False)

@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
+import sys
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncContextDecorator
-from types import TracebackType
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE
+from types import FrameType, TracebackType
 from typing import Any, overload
 
 from asgiref.sync import iscoroutinefunction
 from django.db import DEFAULT_DB_ALIAS
 from django.db.transaction import Atomic, get_connection
 
-from django_loom.bridge import run_sync
+from django_loom.bridge import (
+    Unit,
+    begin_unit,
+    current_unit,
+    is_collecting,
+    leave_unit,
+    run_sync,
+)
 
 from . import scopes
+from .lease import Lease
 from .wrapper import LoomDatabaseMixin, refuse_in_coroutine
 
-_django_enter = Atomic.__enter__
-_django_exit = Atomic.__exit__
+_SUSPENDABLE = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
+Enter = Callable[[Atomic], None]
+Exit = Callable[..., None]
 
 
-def enter(block: Atomic) -> None:
-    """Enter a block; this is ``Atomic.__enter__`` when the app is installed."""
+def enter(block: Atomic, django_enter: Enter) -> None:
+    """Enter a block; this is ``Atomic.__enter__`` when the app is installed.
+
+    :param django_enter: what that was before.
+    """
     connection: Any = get_connection(block.using)
     if not isinstance(connection, LoomDatabaseMixin):
-        _django_enter(block)
+        django_enter(block)
         return
     refuse_in_coroutine("enter transaction.atomic()")
-    scope = scopes.open_scope(connection)
+    if not connection.in_atomic_block:
+        connection.ensure_connection()
+    lease = connection.lease_here()
+    is_outermost = not lease.in_atomic_block
+    scope = scopes.open_scope(connection, lease)
     try:
-        _django_enter(block)
-        connection.note_lease_site()
+        if is_outermost and (writers := connection.writers()) is not None:
+            scopes.wait_to_write(connection, writers)
+            scope.writers = writers
+        django_enter(block)
+        connection.note_lease_site(lease)
     except BaseException:
         scopes.close_scope(scope)
         raise
@@ -39,50 +60,80 @@ def enter(block: Atomic) -> None:
 
 def exit(
     block: Atomic,
+    django_exit: Exit,
     exc_type: type[BaseException] | None,
     exc: BaseException | None,
     traceback: TracebackType | None,
 ) -> None:
-    """Leave a block; this is ``Atomic.__exit__`` when the app is installed."""
+    """Leave a block; this is ``Atomic.__exit__`` when the app is installed.
+
+    :param django_exit: what that was before.
+    """
     connection: Any = get_connection(block.using)
     if not isinstance(connection, LoomDatabaseMixin) or not connection.scopes:
-        _django_exit(block, exc_type, exc, traceback)
+        django_exit(block, exc_type, exc, traceback)
+        return
+    lease = connection.lease_here()
+    if not connection.can_wait(lease):
+        _give_up(block, connection, lease, django_exit, exc or GeneratorExit())
         return
     try:
-        last = scopes.begin_close(connection)
+        last = scopes.begin_close(connection, lease)
     except BaseException as error:
         # A task of the block still uses the connection, and does not end in time, or
         # we were cancelled while we waited for it. Neither may commit the block.
-        _give_up(block, connection, error)
+        _give_up(block, connection, lease, django_exit, error)
         raise
     try:
-        _django_exit(block, exc_type, exc, traceback)
+        django_exit(block, exc_type, exc, traceback)
     finally:
         scopes.end_close(last)
-        connection.give_back_if_unowned()
+        connection.give_back_if_unneeded(lease)
 
 
-def _give_up(block: Atomic, connection: LoomDatabaseMixin, error: BaseException) -> None:
+def _give_up(
+    block: Atomic,
+    connection: LoomDatabaseMixin,
+    lease: Lease,
+    django_exit: Exit,
+    error: BaseException,
+) -> None:
     """Leave a block without a wait: close its connection, so that the server rolls back."""
     connection.close()
-    _django_exit(block, type(error), error, error.__traceback__)
-    scopes.forget_innermost(connection)
-    connection.give_back_if_unowned()
+    django_exit(block, type(error), error, error.__traceback__)
+    scopes.forget_innermost(connection, lease)
+    connection.give_back_if_unneeded(lease)
 
 
 class AsyncAtomic(AsyncContextDecorator):
-    """An ``atomic`` block in async code; see ``atomic()``."""
+    """An ``atomic`` block in async code; see ``atomic()``.
+
+    It has no state of a block, as Django's has none: two tasks may use one object.
+    """
 
     def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:
         self._arguments = using, savepoint, durable
-        self._blocks: list[tuple[Atomic, scopes.Scope | None]] = []
+        # Blocks that are open now. Which one a task leaves, its context tells; only where
+        # it does not, as in a fixture's teardown, it is the last.
+        self._open: list[_Open] = []
 
     def _recreate_cm(self) -> AsyncAtomic:
         return AsyncAtomic(*self._arguments)
 
-    async def __aenter__(self) -> None:
-        block = Atomic(*self._arguments)
-        self._blocks.append((block, await run_sync(_enter_and_find, block)))
+    def __aenter__(self) -> Awaitable[None]:
+        return self._enter(_is_in_async_generator())
+
+    async def _enter(self, in_generator: bool) -> None:
+        # Outside a request the block is a unit: what is in it has the same connection.
+        unit = current_unit()
+        token = begin_unit()[1] if unit is None or unit.ended else None
+        opened = _Open(Atomic(*self._arguments), current_unit(), token)
+        try:
+            await run_sync(opened.enter, in_generator)
+        except BaseException:
+            opened.leave_unit()
+            raise
+        self._open.append(opened)
 
     async def __aexit__(
         self,
@@ -90,29 +141,68 @@ class AsyncAtomic(AsyncContextDecorator):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        block, scope = self._blocks.pop()
-        if exc is not None and _get_running_loop() is None:
+        opened = self._take_own()
+        if exc is not None and (_get_running_loop() is None or is_collecting()):
             # The garbage collector closes the coroutine, and its loop is gone.
-            _give_up_inside(block, scope, exc)
+            opened.give_up(exc)
             return
-        await run_sync(_exit_inside, block, scope, exc_type, exc, traceback)
+        try:
+            await run_sync(opened.exit, exc_type, exc, traceback)
+        finally:
+            opened.leave_unit()
+
+    def _take_own(self) -> _Open:
+        scope = scopes.find(self._arguments[0] or DEFAULT_DB_ALIAS)
+        while scope is not None:
+            for opened in self._open:
+                if opened.scope is scope:
+                    self._open.remove(opened)
+                    return opened
+            scope = scope.parent
+        return self._open.pop()
 
 
-def _enter_and_find(block: Atomic) -> scopes.Scope | None:
-    block.__enter__()
-    return scopes.find(block.using or DEFAULT_DB_ALIAS, None)
+class _Open:
+    """One use of an ``AsyncAtomic``: its block, and the scope that this has opened."""
+
+    def __init__(self, block: Atomic, unit: Unit | None, token: Any) -> None:
+        self.block = block
+        self.scope: scopes.Scope | None = None
+        self._unit = unit
+        self._token = token
+
+    def enter(self, in_generator: bool) -> None:
+        self.block.__enter__()
+        self.scope = scopes.find(self.block.using or DEFAULT_DB_ALIAS)
+        if self.scope is not None:
+            self.scope.opener = self
+            self.scope.in_generator = in_generator
+
+    def exit(self, *exc: Any) -> None:
+        with scopes.inside(self.scope):
+            self.block.__exit__(*exc)
+
+    def give_up(self, error: BaseException) -> None:
+        with scopes.inside(self.scope):
+            self.block.__exit__(type(error), error, error.__traceback__)
+        self.leave_unit()
+
+    def leave_unit(self) -> None:
+        """End the unit that the block was, if it was one of its own."""
+        if self._token is not None:
+            leave_unit(self._token)
+        if self._token is not None and self._unit is not None:
+            self._unit.end(quietly=True)
 
 
-def _exit_inside(block: Atomic, scope: scopes.Scope | None, *exc: Any) -> None:
-    with scopes.inside(scope):
-        block.__exit__(*exc)
-
-
-def _give_up_inside(block: Atomic, scope: scopes.Scope | None, error: BaseException) -> None:
-    with scopes.inside(scope):
-        connection: Any = get_connection(block.using)
-        if isinstance(connection, LoomDatabaseMixin) and connection.scopes:
-            _give_up(block, connection, error)
+def _is_in_async_generator() -> bool:
+    """Tell if the caller's caller runs in an async generator, which may be left half-way."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_flags & _SUSPENDABLE:
+        if frame.f_code.co_flags & CO_ASYNC_GENERATOR:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @overload

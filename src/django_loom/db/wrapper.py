@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 from asyncio import _get_running_loop
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, ClassVar
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 
+from django_loom.bridge import Lock, Unit, current_call, current_unit, is_collecting
 from django_loom.conf import require_app
 
 from . import scopes
-from .cursors import LeasedCursor, LeasedDebugCursor, PinnedCursor
-from .leases import LeasingMixin
+from .cursors import LeasedCursor, LeasedDebugCursor, ServerSideCursor
+from .engine import Engine
+from .lease import Lease, LeaseState
+from .pool_options import PoolOptions
 from .query_capture import QueryCaptureMixin
+
+if TYPE_CHECKING:
+    from typing import Any as _Base  # a BaseDatabaseWrapper; Django has no types
+
+    from .pool_slots import Slot
+else:
+    _Base = object
 
 
 def refuse_in_coroutine(what: str) -> None:
@@ -44,22 +54,122 @@ def _awaited(func: Callable[[], Any]) -> Callable[[], Any]:
     return callback
 
 
-class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
-    """Put before a ``DatabaseWrapper`` class; adds leases of pooled connections.
+class LoomDatabaseMixin(QueryCaptureMixin, _Base):
+    """Put before a ``DatabaseWrapper`` class; lets its connections be leased from a pool.
 
-    A wrapper is what Django calls a connection. Here it may be without one: it
-    acquires a pool's slot when it is first used, and gives it back when its code
-    awaits something other than the database, or ends. It keeps the slot while a
-    transaction or a server-side cursor is open.
-
-    In plain synchronous code without ``OPTIONS["pool"]`` nothing of this happens.
+    A wrapper is what Django calls a connection. In plain synchronous code without
+    ``OPTIONS["pool"]`` it is Django's own, with one connection of its own. In a unit of
+    work it becomes a leased one: see ``django_loom.db.leased``.
     """
 
+    connection_attributes: ClassVar[tuple[str, ...]] = ()
+    """Attributes that the engine keeps of its present connection, beside Django's."""
+    engine: ClassVar[Engine] = Engine()
     cursor_class: ClassVar[type] = LeasedCursor
     debug_cursor_class: ClassVar[type] = LeasedDebugCursor
 
+    connection: Any
+    leased: bool = False
+    managed: bool = False  # django.db.connections handed it out; no copy of somebody's
+    unit: Unit | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Of a plain wrapper it has no more than who shares the connection, as in a TestCase.
+        self._plain_lease = Lease(self.engine)
+        self._plain_lease.state = LeaseState.HELD
+        super().__init__(*args, **kwargs)
+
+    @cached_property
+    def pool_options(self) -> PoolOptions:
+        """``OPTIONS["pool"]``, checked; the defaults for a copy of a connection."""
+        value = self.settings_dict["OPTIONS"].get("pool") if self.managed else None
+        return PoolOptions.from_settings(self.alias, value)
+
+    def adapt_pool_options(self, options: PoolOptions) -> PoolOptions:
+        """Return the options that this database can have."""
+        return options
+
+    @property
+    def pools_in_threads(self) -> bool:
+        """Whether connections of plain threads come from the pool as well."""
+        return bool(self.settings_dict["OPTIONS"].get("pool"))
+
+    @property
+    def lease_timeout(self) -> float:
+        """Seconds that code waits for its turn on a connection."""
+        return self.pool_options.timeout
+
+    def writers(self) -> Lock | None:
+        """Return the mutex of those who write, where the database has one at a time."""
+        return None
+
+    def lease_here(self) -> Lease:
+        """Return the lease of the calling code."""
+        return self._plain_lease
+
+    @property
+    def scopes(self) -> list[scopes.Scope]:
+        """The blocks that are open on the connection of the calling code."""
+        return self.lease_here().scopes
+
+    @property
+    def opening_slot(self) -> Slot | None:
+        """The pool's slot for which the connection is, if it is the pool's."""
+        return self.lease_here().slot
+
+    def note_lease_site(self, lease: Lease) -> None:
+        """Note the line that took the lease, which may outlive the call it is in."""
+        if lease.slot is not None and lease.slot.holder is not None:
+            lease.slot.holder.note_site()
+
+    def can_wait(self, lease: Lease) -> bool:
+        """Tell if the calling code may wait for the database, on this connection."""
+        if is_collecting():
+            return False
+        call = current_call()
+        if call is not None:
+            return not call.closing
+        return _get_running_loop() is None and not lease.on_loop
+
+    def thread_has_ended(self) -> None:
+        """Close the connection: its thread has ended, and shared it with nobody."""
+        if self.connection is not None and not self.scopes and not self.allow_thread_sharing:
+            self.engine.close(self.connection)
+
+    def interrupted(self, lease: Lease | None = None) -> None:
+        """Leave a state that is true after a wait on the server was cut short."""
+        here = lease or self.lease_here()
+        of = here if self.leased else self
+        if of.connection is None:
+            return
+        if of.in_atomic_block:
+            # What the statement did is not known: the block must not be committed
+            # by code that swallows the exception.
+            of.needs_rollback = True
+            usable = self.engine.transaction_is_usable(of.connection)
+        else:
+            usable = self.engine.is_idle(of.connection, of.autocommit)
+        if usable:
+            return
+        # As BaseDatabaseWrapper.close() does in a transaction: the exit of the
+        # atomic block then knows that the server rolls back by itself. While it
+        # commits, Atomic has unset in_atomic_block already; autocommit tells.
+        of.closed_in_transaction = of.in_atomic_block or not of.autocommit
+        self.close_in_any_state(here)
+        if not of.closed_in_transaction:
+            of.connection = None
+
+    def close_in_any_state(self, lease: Lease) -> None:
+        """Close the connection below a transaction, which learns of it at its end."""
+        self.engine.close(self.connection)
+
+    def give_back_if_unneeded(self, lease: Lease) -> None:
+        """Return a connection when what outlived its flow has ended; it is no pool's here."""
+
+    # What Django calls.
+
     def connect(self) -> None:
-        """Get a connection: from the pool on a loop or if it is set, else a new one."""
+        """Connect, as Django does; in a coroutine say what to write."""
         if not self.managed:
             require_app(f"The ENGINE of DATABASES[{self.alias!r}]")
         refuse_in_coroutine("connect to the database")
@@ -67,14 +177,16 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
 
     def cursor(self) -> Any:
         """Make a cursor, leasing a connection if need be."""
-        refuse_in_coroutine("use the database")
+        if _get_running_loop() is not None:
+            refuse_in_coroutine("use the database")
         return self._cursor()
 
     def chunked_cursor(self) -> Any:
         """Make a cursor that may stay open on the server, and so keeps its lease."""
         refuse_in_coroutine("use the database")
         cursor = super().chunked_cursor()
-        return cursor if self.slot is None else PinnedCursor(cursor, self)
+        is_shared = self.engine.cursors_stay_open and (self.leased or current_call() is not None)
+        return ServerSideCursor(cursor, self) if is_shared else cursor
 
     def ensure_connection(self) -> None:
         """Have a connection; in a coroutine do nothing, the query will lease one."""
@@ -82,13 +194,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
             return
         if _get_running_loop() is not None and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
             return
-        self._check_owner()
         super().ensure_connection()  # which Django's test cases replace, as a guard
-
-    def _cursor(self, name: str | None = None) -> Any:
-        if self.shared:
-            self._check_owner()
-        return super()._cursor(name)
 
     def get_autocommit(self) -> bool:
         """Tell if the connection is in autocommit mode."""
@@ -118,9 +224,19 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
             self.interrupted()
             raise
 
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Do as Django at a request's end, but for a request inside a ``TestCase``.
+
+        The test's transaction is open on the thread's connection, which is the
+        request's meanwhile; it would be closed with the request.
+        """
+        if self.scopes and current_unit() is not None:
+            return
+        super().close_if_unusable_or_obsolete()
+
     def validate_thread_sharing(self) -> None:
         """Allow, beside what Django allows, whoever is in the open transaction."""
-        if self.scopes and scopes.is_member(self):
+        if self.scopes and scopes.is_member(self, self):
             return
         super().validate_thread_sharing()
 
@@ -150,10 +266,17 @@ class LoomDatabaseMixin(QueryCaptureMixin, LeasingMixin):
 
     def run_and_clear_commit_hooks(self) -> None:
         """Run the callbacks, which are outside the transaction already."""
-        if self.scopes:
-            scopes.end_close(self.scopes[-1])
-        if self.shared and self.owner is None:
-            # The callbacks lease connections of their own. If the transaction's were
-            # held meanwhile, as many as the pool has could wait for one more.
-            self.give_back_if_idle()
+        lease = self.lease_here()
+        last = lease.scopes[-1] if lease.scopes else None
+        # Test helpers call this in the midst of their blocks, which go on.
+        if last is None or last.kind is not scopes.Kind.CLOSING:
+            super().run_and_clear_commit_hooks()
+            return
+        of = lease if self.leased else self
+        hooks, of.run_on_commit = of.run_on_commit, []
+        scopes.end_close(last)
+        # The callbacks lease connections of their own. If the transaction's were
+        # held meanwhile, as many as the pool has could wait for one more.
+        self.give_back_if_unneeded(lease)
+        self.run_on_commit = hooks
         super().run_and_clear_commit_hooks()

@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from django_loom.db import registry
 from django_loom.db.cursors import LeasedCursorMixin
+from django_loom.db.engine import Engine
 from django_loom.db.holders import pass_over
 from django_loom.db.wrapper import LoomDatabaseMixin
 
@@ -28,10 +29,59 @@ pass_over(psycopg)
 class _Psycopg(ModuleType):
     """The psycopg module, except that it connects with our class."""
 
-    connect = LoomConnection.connect
-
     def __getattr__(self, name: str) -> Any:
         return getattr(psycopg, name)
+
+    @staticmethod
+    def connect(*args: Any, **kwargs: Any) -> Any:
+        """Connect; a tool that has wrapped ``psycopg.connect`` sees it."""
+        wrapper = getattr(psycopg.connect, "_self_wrapper", None)
+        if wrapper is None:
+            return LoomConnection.connect(*args, **kwargs)
+        # A function wrapper of the library wrapt, which tracing tools use, calls what it
+        # is given: its own would connect with psycopg's class, and block.
+        return wrapper(LoomConnection.connect, None, args, kwargs)
+
+
+class PostgreSQLEngine(Engine):
+    """psycopg's connection knows the state of its session and transaction."""
+
+    can_reset_session = True
+
+    def is_idle(self, connection: Any, autocommit: bool) -> bool:
+        """Tell if the connection is open, with no query, no transaction and no pipeline."""
+        # The mode may differ from what we believe, if its change was cut short: what the
+        # next user writes would then never be committed.
+        return bool(connection.is_idle and connection.autocommit == autocommit)
+
+    def transaction_is_usable(self, connection: Any) -> bool:
+        """Tell if the transaction can be rolled back: no query is running."""
+        return connection.pgconn.transaction_status in (
+            TransactionStatus.IDLE,
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        )
+
+    def seems_alive(self, connection: Any) -> bool:
+        """Tell if the server has not closed the connection, nor said that it will."""
+        return bool(connection.is_silent())
+
+    def is_open(self, connection: Any) -> bool:
+        """Tell if nobody has closed the driver's connection itself."""
+        return not connection.closed
+
+    def session_is_changed(self, connection: Any) -> bool:
+        """Tell if a statement such as SET or LISTEN has changed the session."""
+        return bool(connection.session_is_changed)
+
+    def session_begins(self, connection: Any) -> None:
+        """Take the session as it is now for unchanged."""
+        connection.session_is_changed = False
+
+    def reset_session(self, connection: Any) -> None:
+        """Forget settings, locks, channels, temporary tables and prepared statements."""
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD ALL")
 
 
 class LeasedDebugCursor(LeasedCursorMixin, base.CursorDebugWrapper):
@@ -42,7 +92,8 @@ class PostgreSQLMixin(LoomDatabaseMixin):
     """What the engines for PostgreSQL, with and without PostGIS, share."""
 
     Database = _Psycopg("psycopg")
-    connection_attributes = ("autocommit", "isolation_level")
+    connection_attributes = ("isolation_level",)
+    engine = PostgreSQLEngine()
     debug_cursor_class = LeasedDebugCursor
     connection: Any
 
@@ -60,28 +111,12 @@ class PostgreSQLMixin(LoomDatabaseMixin):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Connect; for the pool, within its timeout unless the settings have a limit."""
-        if self.slot is not None and _LIMITS_CONNECTING.isdisjoint([*conn_params, *os.environ]):
+        if self.opening_slot is not None and _LIMITS_CONNECTING.isdisjoint(
+            [*conn_params, *os.environ]
+        ):
             limit = math.ceil(min(self.lease_timeout, _LONGEST_CONNECTING))
             conn_params = {**conn_params, "connect_timeout": max(limit, 1)}
         return super().get_new_connection(conn_params)
-
-    def connection_is_idle(self) -> bool:
-        """Tell if the connection is open, with no query and no transaction."""
-        # The mode may differ from what we believe, if its change was cut short: what the
-        # next user writes would then never be committed.
-        return bool(self.connection.is_idle and self.connection.autocommit == self.autocommit)
-
-    def transaction_is_usable(self) -> bool:
-        """Tell if the transaction can be rolled back: no query is running."""
-        return self.connection.pgconn.transaction_status in (
-            TransactionStatus.IDLE,
-            TransactionStatus.INTRANS,
-            TransactionStatus.INERROR,
-        )
-
-    def connection_seems_alive(self) -> bool:
-        """Tell if the server has not closed the connection, nor said that it will."""
-        return bool(self.connection.is_silent())
 
 
 class DatabaseWrapper(PostgreSQLMixin, base.DatabaseWrapper):

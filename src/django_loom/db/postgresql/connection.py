@@ -21,6 +21,7 @@ from django_loom.bridge import Lock, current_call, running_loop, suspend
 from django_loom.exceptions import BridgeError
 
 from .cancelling import cancel_in_thread, closed_pgconn, end_query
+from .session import watching
 from .waiting import GeneratorWait, is_readable
 
 # Seconds that a cancelled query gets, to be cancelled in the server as well and to
@@ -37,6 +38,8 @@ class _Opener(psycopg.AsyncConnection[Any]):
 
 class LoomConnection(psycopg.Connection[Any]):
     """A connection for synchronous code, in threads and on event loops alike."""
+
+    session_is_changed = False  # by a statement, for those that follow
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,6 +66,28 @@ class LoomConnection(psycopg.Connection[Any]):
         if cursor_factory:
             connection.cursor_factory = cursor_factory
         return connection
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a cursor that notes what changes the session; arguments are psycopg's."""
+        factory = self.cursor_factory
+        if isinstance(factory, type) and not hasattr(factory, "notes_session"):
+            self.cursor_factory = watching(factory)
+        return super().cursor(*args, **kwargs)
+
+    def set_isolation_level(self, value: Any) -> None:
+        """Set the isolation level of the transactions to come; see psycopg."""
+        self.session_is_changed = True
+        super().set_isolation_level(value)
+
+    def set_read_only(self, value: bool | None) -> None:
+        """Set whether the transactions to come only read; see psycopg."""
+        self.session_is_changed = True
+        super().set_read_only(value)
+
+    def set_deferrable(self, value: bool | None) -> None:
+        """Set whether the transactions to come are deferrable; see psycopg."""
+        self.session_is_changed = True
+        super().set_deferrable(value)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Consume a generator of psycopg's, on the loop if the caller runs on one."""
@@ -135,8 +160,8 @@ class LoomConnection(psycopg.Connection[Any]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the connection is open, with no query and no transaction."""
-        return self.pgconn.transaction_status == TransactionStatus.IDLE
+        """Whether the connection is open, with no query, transaction or pipeline."""
+        return self.pgconn.transaction_status == TransactionStatus.IDLE and self._pipeline is None
 
     def is_silent(self) -> bool:
         """Tell if the connection is open and the server has sent nothing.

@@ -1,0 +1,127 @@
+"""What a flow of synchronous code, a ``run_sync()`` call or a thread, has leased.
+
+A flow is named by its greenlet: the call is one, and each thread begins with one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from asyncio import _get_running_loop
+from collections.abc import Hashable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent, greenlet
+
+from django_loom.bridge import SyncCall, current_call
+
+from .lease import Lease
+
+if TYPE_CHECKING:
+    from .leased import LeasedDatabaseMixin
+
+_KEY: Hashable = "django_loom.db"
+
+
+class CallLeases(dict[Lease, "LeasedDatabaseMixin"]):
+    """The leases that one ``run_sync()`` call has; its resource."""
+
+    def before_wait(self) -> None:
+        """Give back the connections that nothing is open on."""
+        for lease, wrapper in list(self.items()):
+            wrapper.give_back_if_idle(lease)
+
+    def after_call(self) -> None:
+        """Give back everything but what an open transaction or cursor needs."""
+        while self:
+            lease, wrapper = self.popitem()
+            wrapper.flow_ends(lease)
+
+
+class ThreadLeases(dict[Lease, "LeasedDatabaseMixin"]):
+    """The leases that the code of one thread has; they end with it at the latest."""
+
+    def __init__(self) -> None:
+        self.jobs = 0  # functions that async code runs here, each of which ends its leases
+        self._pid = os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self._pid:
+            return  # a thread of the parent, gone with the fork: its sockets are the parent's
+        while self:
+            lease, wrapper = self.popitem()
+            with suppress(Exception):  # at interpreter exit anything may be missing
+                if not lease.scopes:
+                    wrapper.flow_ends(lease)
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.leases = ThreadLeases()
+
+
+_thread = _Thread()
+
+
+def of_this_thread() -> ThreadLeases:
+    """Return the leases of the calling thread."""
+    return _thread.leases
+
+
+def current_flow() -> greenlet | None:
+    """Return the flow that the calling code is in; None in a coroutine."""
+    current: greenlet = getcurrent()
+    if type(current) is SyncCall:
+        return current
+    call = current_call()
+    if call is not None:
+        return call
+    if _get_running_loop() is not None:
+        return None
+    while current.parent is not None:
+        current = current.parent
+    return current
+
+
+def note(lease: Lease, wrapper: LeasedDatabaseMixin) -> None:
+    """Note that a flow has a lease."""
+    flow = lease.flow
+    if type(flow) is not SyncCall:
+        _thread.leases[lease] = wrapper
+        return
+    if flow.resources is None:
+        flow.resources = {}
+    leases: Any = flow.resources.get(_KEY)
+    if leases is None:
+        leases = flow.resources[_KEY] = CallLeases()
+    leases[lease] = wrapper
+
+
+def forget(lease: Lease, wrapper: LeasedDatabaseMixin) -> None:
+    """Note that a flow has a lease no longer."""
+    flow = lease.flow
+    if type(flow) is not SyncCall:
+        _thread.leases.pop(lease, None)
+    elif flow.resources is not None:
+        leases: Any = flow.resources.get(_KEY)
+        if leases is not None:
+            leases.pop(lease, None)
+
+
+def ends_at_once() -> bool:
+    """Tell if nobody ends what the calling code leases, as in a thread of a library's."""
+    return current_call() is None and not _thread.leases.jobs
+
+
+def thread_waits() -> None:
+    """Give back what nothing in this thread needs while its code waits for somebody."""
+    for lease, wrapper in list(_thread.leases.items()):
+        wrapper.give_back_if_idle(lease)
+
+
+def forget_in_child() -> None:
+    """Begin anew in a child process; nothing is closed that the parent has."""
+    for lease in _thread.leases:
+        lease.end()
+    _thread.leases = ThreadLeases()

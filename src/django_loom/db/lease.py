@@ -1,0 +1,124 @@
+"""The use of one pooled connection, from its taking to its return."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+from greenlet import greenlet
+
+from django_loom.bridge import Lock, SyncCall
+
+from .engine import Engine
+
+if TYPE_CHECKING:
+    from .pool_slots import Slot
+    from .scopes import Scope
+
+
+class LeaseState(enum.Enum):
+    """Where a lease stands. It only moves on, and never begins again."""
+
+    EMPTY = "no connection taken yet"
+    OPENING = "its connection is being opened or checked"
+    HELD = "it has a connection"
+    ENDED = "its connection went back, or was closed"
+
+
+class Lease:
+    """What belongs to one use of a physical connection.
+
+    Its attributes without a note are those of Django's ``BaseDatabaseWrapper``, where
+    one connection object has one connection. A new one is made at each taking, so two
+    uses are told apart by ``is``. It is given back when nothing needs it: not the flow
+    that took it (a ``run_sync()`` call or a thread), not the unit that it is pinned to,
+    no transaction, no server-side cursor.
+    """
+
+    connection: Any = None  # the driver's
+    autocommit: bool = False
+    in_atomic_block: bool = False
+    savepoint_state: int = 0
+    commit_on_exit: bool = True
+    needs_rollback: bool = False
+    rollback_exc: BaseException | None = None
+    close_at: float | None = None
+    closed_in_transaction: bool = False
+    errors_occurred: bool = False
+    health_check_enabled: bool = False
+    health_check_done: bool = False
+    run_commit_hooks_on_set_autocommit_on: bool = False
+
+    def __init__(self, engine: Engine, flow: greenlet | None = None) -> None:
+        self.savepoint_ids: list[Any] = []
+        self.atomic_blocks: list[Any] = []
+        self.run_on_commit: list[Any] = []
+        self.engine = engine
+        self.flow = flow
+        self.state = LeaseState.EMPTY
+        self.slot: Slot | None = None
+        self.scopes: list[Scope] = []  # open blocks, the outermost first
+        self.open_cursors = 0  # of the server's, that keep the connection
+        self.left_cursors: list[Any] = []  # open in the server until the connection ends
+        self.pin: Scope | None = None  # while it belongs to its unit
+        self.on_loop = type(flow) is SyncCall
+        self._turn: Lock | None = None
+
+    @property
+    def turn(self) -> Lock:
+        """The mutex of those who share the connection outside any transaction."""
+        if self._turn is None:
+            self._turn = Lock()
+        return self._turn
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether something beside its flow needs the connection."""
+        return bool(self.scopes or self.open_cursors or self.state is LeaseState.OPENING)
+
+    def is_idle(self, autocommit: bool) -> bool:
+        """Tell if another caller could have the connection now, nothing being lost.
+
+        :param autocommit: what the settings say of the mode.
+        """
+        return (
+            self.state is LeaseState.HELD
+            and not self.scopes
+            and not self.open_cursors
+            and not self.in_atomic_block
+            and self.autocommit == autocommit
+            and self.engine.is_idle(self.connection, self.autocommit)
+        )
+
+    def end(self) -> Slot | None:
+        """Part with the slot, and return it. Cursors and scopes that know us find us ended."""
+        slot, self.slot = self.slot, None
+        self.connection = None
+        self.state = LeaseState.ENDED
+        return slot
+
+    def close_left_cursors(self) -> None:
+        """Tell the driver's objects that they are closed, as their connection is."""
+        while self.left_cursors:
+            self.left_cursors.pop().close()
+
+
+ATTRIBUTES = (
+    "connection",
+    "autocommit",
+    "in_atomic_block",
+    "savepoint_state",
+    "savepoint_ids",
+    "atomic_blocks",
+    "commit_on_exit",
+    "needs_rollback",
+    "rollback_exc",
+    "close_at",
+    "closed_in_transaction",
+    "errors_occurred",
+    "health_check_enabled",
+    "health_check_done",
+    "run_on_commit",
+    "run_commit_hooks_on_set_autocommit_on",
+)
+"""The attributes of Django's connection object that belong to a lease."""
