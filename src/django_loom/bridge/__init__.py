@@ -9,7 +9,7 @@ from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
 from .tasks import task_of
 from .threads import run_in_thread
-from .unit import Unit, current_unit, unit_of_work
+from .unit import Unit, begin_unit, context_value, current_unit, leave_unit, unit_of_work
 from .waiters import Waiter, running_loop
 from .waits import await_, suspend
 
@@ -20,9 +20,12 @@ __all__ = [
     "Unit",
     "Waiter",
     "await_",
+    "begin_unit",
+    "context_value",
     "current_call",
     "current_unit",
     "is_collecting",
+    "leave_unit",
     "run_in_thread",
     "run_sync",
     "running_loop",
