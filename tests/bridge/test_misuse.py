@@ -11,13 +11,14 @@ from typing import Any
 import gevent
 import greenlet
 import pytest
+from asgiref.sync import async_to_sync
 from sqlalchemy.util import greenlet_spawn
 
-from django_loom.bridge import Lock, Waiter, await_, run_sync, suspend
+from django_loom.bridge import Lock, Waiter, await_, current_call, run_sync, suspend
 from django_loom.exceptions import BridgeError, LoomError
 from tests.loops import LoopRunner
 
-from .tools import echo
+from .tools import Suspended, echo
 
 WAITS = pytest.mark.parametrize("wait", [await_, suspend])
 Wait = Callable[[Any], Any]
@@ -79,11 +80,89 @@ def test_in_a_thread_of_the_loop(loop_runner: LoopRunner, wait: Wait) -> None:
 
 
 @WAITS
-def test_in_a_greenlet_made_inside_a_call(loop_runner: LoopRunner, wait: Wait) -> None:
-    def function() -> Any:
-        return greenlet.greenlet(is_refused).switch(wait, "a greenlet that django_loom did not")
+def test_in_a_greenlet_outside_any_call(loop_runner: LoopRunner, wait: Wait) -> None:
+    async def main() -> None:
+        assert greenlet.greenlet(is_refused).switch(wait, "a greenlet that django_loom did not")
 
-    assert loop_runner(run_sync, function)
+    loop_runner(main)
+
+
+@WAITS
+def test_in_a_greenlet_left_over_from_a_call_that_ended(
+    loop_runner: LoopRunner, wait: Wait
+) -> None:
+    async def main() -> None:
+        child = await run_sync(greenlet.greenlet, is_refused)
+        assert child.switch(wait, "a greenlet that django_loom did not")
+
+    loop_runner(main)
+
+
+@WAITS
+def test_in_a_greenlet_left_over_whose_call_s_greenlet_serves_another_that_waits(
+    loop_runner: LoopRunner, wait: Wait
+) -> None:
+    async def main() -> None:
+        child, used = await run_sync(lambda: (greenlet.greenlet(log_refusal), current_call()))
+        waiting = Suspended(current_call)
+        task = asyncio.create_task(run_sync(waiting))
+        await waiting.started.wait()
+        # Not by main(): the child returns to its parent, which is the call that waits.
+        greenlet.greenlet(child.switch).switch()
+        waiting.gate.set()
+        assert await task is used
+        assert refused == [True]
+
+    def log_refusal() -> None:
+        refused.append(is_refused(wait, "a greenlet that django_loom did not"))
+        child_waits.switch()
+
+    refused: list[bool] = []
+    child_waits = greenlet.getcurrent()
+    loop_runner(main)
+
+
+@WAITS
+def test_in_a_coroutine_of_a_loop_that_runs_inside_a_call(
+    loop_runner: LoopRunner, wait: Wait
+) -> None:
+    async def nested() -> bool:
+        refused = is_refused(wait, "straight from a coroutine. Write `await ...`")
+        await asyncio.sleep(0)  # the loop is there still
+        return refused and asyncio.get_running_loop() is not None
+
+    def function() -> Any:
+        return asyncio.run(nested()), await_(echo("went on"))
+
+    assert loop_runner(run_sync, function) == (True, "went on")
+
+
+@WAITS
+def test_in_a_greenlet_of_a_coroutine_of_a_loop_inside_a_call(
+    loop_runner: LoopRunner, wait: Wait
+) -> None:
+    async def nested() -> bool:
+        return bool(greenlet.greenlet(is_refused).switch(wait, "straight from a coroutine"))
+
+    assert loop_runner(run_sync, lambda: asyncio.run(nested()))
+
+
+def test_async_to_sync_in_a_coroutine_of_a_loop_inside_a_call(loop_runner: LoopRunner) -> None:
+    async def nested() -> None:
+        with pytest.raises(RuntimeError, match="same thread as an async event loop"):
+            async_to_sync(echo)("never runs")
+        await asyncio.sleep(0)
+
+    loop_runner(run_sync, lambda: asyncio.run(nested()))
+
+
+def test_a_waiter_in_a_coroutine_of_a_loop_inside_a_call(loop_runner: LoopRunner) -> None:
+    async def nested() -> None:
+        with pytest.raises(BridgeError, match="straight from a coroutine"):
+            Waiter().wait()
+        await asyncio.sleep(0)
+
+    loop_runner(run_sync, lambda: asyncio.run(nested()))
 
 
 @WAITS

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from asyncio import _get_running_loop, _set_running_loop
 from collections.abc import Callable, Hashable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from greenlet import GreenletExit, getcurrent
 
@@ -18,7 +18,7 @@ from django_loom.exceptions import BridgeError
 
 from .greenlets import Resource, SyncCall, main_greenlet, outermost, resting
 from .tasks import TASK_PER_THREAD, hide_task, show_task
-from .unit import begin_unit, leave_unit, unit_variable
+from .unit import Unit, enter_unit, leave_unit, unit_variable
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -52,13 +52,13 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     call.job = fn, args, kwargs
     call.resources = None
     call.closing = False
-    call.task = call.child = call.value = None
+    call.task = call.child = call.value = call.unit = None
     error = None
     failed = True
     unit = unit_variable.get()
     token = None
     if unit is None or unit.ended:
-        unit, token = begin_unit()
+        call.unit, token = enter_unit()
     # The same Context object, not a copy: what either side sets, both see.
     call.gr_context = driver.gr_context
     try:
@@ -68,6 +68,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
                     hide_task(call, loop)
                 _set_running_loop(None)
                 child, call.child = call.child, None
+                call.waiting = False
                 if error is None:
                     ended = (child or call).switch()
                 else:
@@ -82,6 +83,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
                 break
             awaitable = call.awaitable
             del call.awaitable
+            call.waiting = True
             try:
                 # Not a local variable: what came of the wait is the code's alone, which
                 # may drop it, and runs while this frame stands here.
@@ -91,7 +93,8 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
                 break
             except BaseException as raised:
                 error = raised
-                del awaitable  # a future keeps its exception
+            finally:
+                del awaitable  # a future keeps its result or exception
             if call.driver is not getcurrent():
                 # An eager task starts in the greenlet of whoever created it, and goes
                 # on in the loop's. The call must end in, and wait through, the one in
@@ -100,17 +103,21 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     finally:
         if call.resources is not None:
             _give_back(call)
-        if token is not None and unit is not None:
+        if token is not None:
             leave_unit(token)
+        unit, call.unit = call.unit, None
+        outcome: Any = None
+        if not failed:
+            outcome = call.result
+            if not call.dead:
+                call.result = call.gr_context = None
+                del call.loop
+                resting.append(call)
+        if unit is not None:  # last, as it may raise
             unit.end(quietly=failed)
     if ended:
         raise ended  # GreenletExit: a greenlet returns that instead of raising it
-    outcome: T = call.result
-    if not call.dead:
-        call.result = call.gr_context = None
-        del call.loop
-        resting.append(call)
-    return outcome
+    return outcome  # type: ignore[no-any-return]
 
 
 def _give_back(call: SyncCall) -> None:
@@ -129,16 +136,19 @@ def _close(call: SyncCall) -> GreenletExit | None:
     if outermost(call) is outermost(getcurrent()):
         return _unwind(call)
     # The garbage collector runs in any thread, a greenlet only in its own. What the
-    # call holds is given back when it has ended there.
+    # call holds is given back when it has ended there, and its unit ends after it.
     resources, call.resources = call.resources, None
+    unit, call.unit = call.unit, None
     try:
-        call.loop.call_soon_threadsafe(_close_later, call, resources)
+        call.loop.call_soon_threadsafe(_close_later, call, resources, unit)
     except RuntimeError:  # the loop is closed: nothing can end the call any more
-        call.resources = resources
+        call.resources, call.unit = resources, unit
     raise GeneratorExit
 
 
-def _close_later(call: SyncCall, resources: dict[Hashable, Resource] | None) -> None:
+def _close_later(
+    call: SyncCall, resources: dict[Hashable, Resource] | None, unit: Unit | None
+) -> None:
     call.resources = resources
     try:
         _unwind(call)
@@ -146,16 +156,20 @@ def _close_later(call: SyncCall, resources: dict[Hashable, Resource] | None) -> 
         pass
     finally:
         _give_back(call)
+        if unit is not None:
+            unit.end(quietly=True)
 
 
 def _unwind(call: SyncCall) -> GreenletExit | None:
     loop = _get_running_loop()
     call.driver = call.parent = getcurrent()
+    call.waiting = False
+    child, call.child = call.child, None
     try:
         if TASK_PER_THREAD and loop is not None:
             hide_task(call, loop)
         _set_running_loop(None)
-        ended: GreenletExit | None = call.throw(GeneratorExit)
+        ended: GreenletExit | None = (child or call).throw(GeneratorExit)
         return ended
     finally:
         _set_running_loop(loop)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from greenlet import getcurrent, greenlet
+
+if TYPE_CHECKING:
+    from .unit import Unit
 
 
 class Resource(Protocol):
@@ -34,6 +37,8 @@ class SyncCall(greenlet):
     ``task`` is set only while the synchronous code runs, for the same reason.
     ``value`` is what came of the wait, on its way back. ``child`` is the greenlet
     that waits, where it is not the call itself but one that a library has started in it.
+    ``waiting`` is true from the wait's begin to its end; none of the call's code runs then.
+    ``unit`` is the unit of work that the call has begun and will end, if it has.
     """
 
     __slots__ = (
@@ -46,7 +51,9 @@ class SyncCall(greenlet):
         "resources",
         "result",
         "task",
+        "unit",
         "value",
+        "waiting",
     )
 
     driver: greenlet
@@ -59,6 +66,8 @@ class SyncCall(greenlet):
     task: asyncio.Task[Any] | None
     value: Any
     child: greenlet | None
+    waiting: bool
+    unit: Unit | None
 
     def run(self) -> None:
         """Run one job after the other. An exception ends the greenlet."""
@@ -112,7 +121,8 @@ def current_call() -> SyncCall | None:
     current: greenlet | None = getcurrent()
     while current is not None:
         if type(current) is SyncCall:
-            # At rest it serves nobody: its child is left from a call that has ended.
-            return current if current.job is not None else None
+            # At rest it serves nobody: its child is left from a call that has ended. Perhaps
+            # it serves another call already; if that waits, it is not what has run the child.
+            return None if current.job is None or current.waiting else current
         current = current.parent
     return None

@@ -58,6 +58,7 @@ class Lock:
         """Leave the queue; tell if the waiter stood in it, not granted."""
         with self._guard:
             if waiter.granted:
+                waiter.granted = False  # see release()
                 return False
             with suppress(ValueError):  # release() passed over it: its loop was closed
                 self._waiters.remove(waiter)
@@ -68,9 +69,12 @@ class Lock:
         with self._guard:
             while self._waiters:
                 waiter = self._waiters.popleft()
-                waiter.granted = waiter.wake()
-                if waiter.granted:
+                waiter.granted = True
+                if waiter.wake() or not waiter.granted:
+                    # The garbage collector may end the waiter's call in the midst of this:
+                    # it has then taken the grant, and has passed the lock on.
                     return
+                waiter.granted = False  # its loop is closed: it will never come
             self._locked = False
 
     def locked(self) -> bool:

@@ -9,13 +9,11 @@ Code without one is the thread's.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
 from greenlet import getcurrent
-
-from .greenlets import current_call
 
 T = TypeVar("T")
 AtEnd = Callable[[], None]
@@ -34,30 +32,45 @@ class Unit:
     def __init__(self) -> None:
         self.belongings: dict[Hashable, Any] = {}
         self.ended = False
-        self._at_end: list[AtEnd] | None = None
+        self._at_end: list[AtEnd] = []
 
     def at_end(self, callback: AtEnd) -> None:
-        """Have a callable run at the end; it must not wait. The last one runs first."""
-        if self._at_end is None:
-            self._at_end = []
+        """Have a callable run once, at the end; it must not wait. The last one runs first.
+
+        For a unit that has ended, as another thread may find out too late, it runs now.
+        """
         self._at_end.append(callback)
+        # Asked after that: end() may run in another thread, and either sees the other's.
+        if self.ended:
+            self._run_callbacks(quietly=False)
 
     def end(self, *, quietly: bool = False) -> None:
         """End the unit. A second call does nothing.
 
-        :param quietly: raise nothing, since the unit's code has failed already.
-        :raises Exception: what the first callback that fails raises, after all have run.
+        :param quietly: raise no Exception, since the unit's code has failed already.
+        :raises BaseException: what the first callback that fails raises, after all have run.
         """
         self.ended = True
-        callbacks, self._at_end = self._at_end, None
-        failure: Exception | None = None
-        for callback in reversed(callbacks or ()):
+        self._run_callbacks(quietly)
+
+    def _run_callbacks(self, quietly: bool) -> None:
+        failure: BaseException | None = None
+        while (callback := self._next_callback()) is not None:
             try:
                 callback()
-            except Exception as error:
-                failure = failure or error
-        if failure is not None and not quietly:
-            raise failure
+            except BaseException as error:
+                failure = error if failure is None else failure
+        try:
+            if failure is not None and not (quietly and isinstance(failure, Exception)):
+                raise failure
+        finally:
+            del failure  # this frame is in its traceback
+
+    def _next_callback(self) -> AtEnd | None:
+        try:
+            return self._at_end.pop()
+        except IndexError:
+            return None
 
 
 # Read by run_sync() as well, which is why it is here and not in a class.
@@ -65,15 +78,17 @@ unit_variable: ContextVar[Unit | None] = ContextVar("loom_unit", default=None)
 
 
 def context_value(variable: ContextVar[T | None]) -> T | None:
-    """Return a variable of the context; in a greenlet of a library, of the call's.
+    """Return a variable of the context; in a greenlet of a library, of who started that.
 
-    A greenlet that a library starts inside a call begins with an empty context.
+    Such a greenlet begins with an empty context, though for Django, to which the thread
+    is what counts, its code is the same as that around it.
     """
     value = variable.get()
-    if value is None:
-        call = current_call()
-        if call is not None and call is not getcurrent() and call.gr_context is not None:
-            return call.gr_context.get(variable)
+    current = getcurrent().parent
+    while value is None and current is not None:
+        if current.gr_context is not None:
+            value = current.gr_context.get(variable)
+        current = current.parent
     return value
 
 
@@ -88,12 +103,23 @@ def begin_unit() -> tuple[Unit, Token[Unit | None]]:
     return unit, unit_variable.set(unit)
 
 
+def enter_unit() -> tuple[Unit | None, Token[Unit | None]]:
+    """Put the present context, which has none, in the unit around it, or begin one.
+
+    :return: the unit, if it was begun here, and what ``leave_unit()`` takes.
+    """
+    around = current_unit()
+    if around is None or around.ended:
+        return begin_unit()
+    return None, unit_variable.set(around)
+
+
 def leave_unit(token: Token[Unit | None]) -> None:
     """Let the present context be in the unit, or in none, in which it was before."""
-    try:
+    # A coroutine that the garbage collector or the loop closes ends in the context of
+    # other code. That has a unit of its own, which must be left alone.
+    with suppress(ValueError):
         unit_variable.reset(token)
-    except ValueError:  # another context, as where the event loop closes a generator
-        unit_variable.set(None)
 
 
 @contextmanager
@@ -103,8 +129,10 @@ def unit_of_work() -> Iterator[Unit]:
     It belongs to synchronous and async code alike: nothing in here waits.
     """
     unit, token = begin_unit()
+    failed = True
     try:
         yield unit
+        failed = False
     finally:
         leave_unit(token)
-        unit.end()
+        unit.end(quietly=failed)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import _get_running_loop
+from contextlib import suppress
 
 from django_loom.exceptions import BridgeError
 
+from .collector import is_collecting
 from .greenlets import current_call
 from .waits import suspend
 
@@ -21,23 +23,25 @@ class Waiter:
     comes at the same moment as the wake-up can lose nothing.
     """
 
-    __slots__ = ("_event", "_future", "granted")
+    __slots__ = ("_future", "_unwoken", "granted")
 
     def __init__(self) -> None:
         self.granted = False
         call = current_call()
         self._future = None if call is None else call.loop.create_future()
-        self._event = threading.Event() if call is None else None
+        # Held until the wake-up. Not an Event, which is Python code below a lock of its own:
+        # the garbage collector may run there, and what it frees may wake this very waiter,
+        # which would wait for that lock for ever.
+        self._unwoken = threading.Lock() if call is None else None
+        if self._unwoken is not None:
+            self._unwoken.acquire()
 
     def wait(self, timeout: float | None = None) -> None:
         """Return when woken, or after ``timeout`` seconds; ``granted`` tells which."""
-        if self._event is not None:
-            if _get_running_loop() is not None:
-                raise BridgeError(
-                    "A coroutine would block its event loop here, perhaps for ever. Run "
-                    "the synchronous code with `await django_loom.run_sync(fn)`."
-                )
-            self._event.wait(timeout)
+        if timeout is not None and timeout > threading.TIMEOUT_MAX:
+            timeout = None  # such as inf: the clocks do not take it, and nobody sees its end
+        if self._unwoken is not None:
+            self._block(self._unwoken, timeout)
             return
         assert self._future is not None
         timer = None
@@ -49,13 +53,35 @@ class Waiter:
             if timer is not None:
                 timer.cancel()
 
+    def _block(self, unwoken: threading.Lock, timeout: float | None) -> None:
+        if _get_running_loop() is not None:
+            raise BridgeError(
+                "A coroutine would block its event loop here, perhaps for ever. Run "
+                "the synchronous code with `await django_loom.run_sync(fn)`."
+            )
+        if not unwoken.locked():
+            return
+        if is_collecting():
+            raise BridgeError(
+                "The garbage collector would block its thread here, perhaps for ever: what it "
+                "waits for may be held by the code that it interrupts. Close what has to wait "
+                "for its end where it is used: `with contextlib.closing(...)`."
+            )
+        if unwoken.acquire(timeout=-1 if timeout is None else max(0, timeout)):
+            self._open(unwoken)  # for who waits once more
+
+    @staticmethod
+    def _open(unwoken: threading.Lock) -> None:
+        with suppress(RuntimeError):  # it is open
+            unwoken.release()
+
     def wake(self) -> bool:
         """End the wait, and tell if there is still somebody to wake.
 
         Callable from any thread; a second call does nothing.
         """
-        if self._event is not None:
-            self._event.set()
+        if self._unwoken is not None:
+            self._open(self._unwoken)
             return True
         assert self._future is not None
         loop = self._future.get_loop()
@@ -76,5 +102,7 @@ class Waiter:
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """Return the loop that this thread runs, also where ``run_sync()`` hides it."""
-    call = current_call()
-    return _get_running_loop() if call is None else call.loop
+    loop = _get_running_loop()  # inside a call that of a loop that the call runs
+    if loop is None and (call := current_call()) is not None:
+        loop = call.loop
+    return loop

@@ -30,6 +30,8 @@ def await_(awaitable: Awaitable[T]) -> T:
     if call.resources is not None:
         for resource in call.resources.values():
             resource.before_wait()
+    if call is not getcurrent():
+        call.child = getcurrent()
     call.awaitable = awaitable
     del awaitable  # see SyncCall
     call.driver.switch()
@@ -44,6 +46,8 @@ def suspend(awaitable: Awaitable[T]) -> T:
     For the waits that the holding is for, such as that for a query's result.
     """
     call = _waiting_call(awaitable)
+    if call is not getcurrent():
+        call.child = getcurrent()
     call.awaitable = awaitable
     del awaitable  # see SyncCall
     call.driver.switch()
@@ -64,11 +68,7 @@ def _waiting_call(awaitable: Awaitable[Any]) -> SyncCall:
         call: SyncCall | None = current
     else:
         call = current_call()
-        if call is not None:
-            call.child = current
     if call is None or call.closing or _get_running_loop() is not None or is_collecting():
-        if call is not None:
-            call.child = None
         _refuse(call, awaitable)
     return call
 
