@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from asyncio import _get_running_loop
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
 from importlib import import_module
@@ -24,7 +25,7 @@ from django.apps import apps
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 
-from .bridge import await_, current_call, run_in_thread, run_sync
+from .bridge import await_, current_call, loop_hidden, run_in_thread, run_sync
 from .reroute_table import CALL_SITES, Bridge
 
 
@@ -201,6 +202,28 @@ def _exit_atomic(original: Any) -> Any:
     return __exit__
 
 
+def _callbacks_without_loop(original: Any) -> Any:
+    """Let callbacks of a commit use the ORM where a coroutine captures them.
+
+    They use the test's own connection, and block the loop of the test alone.
+    """
+
+    @contextmanager
+    def capture(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        block = original.__func__(cls, *args, **kwargs)
+        callbacks = block.__enter__()
+        try:
+            yield callbacks
+        except BaseException as error:
+            if not block.__exit__(type(error), error, error.__traceback__):
+                raise
+        else:
+            with loop_hidden():
+                block.__exit__(None, None, None)
+
+    return classmethod(wraps(original.__func__)(capture))
+
+
 _AUTH = "django.contrib.auth"
 
 REBINDINGS: tuple[Rebinding, ...] = (
@@ -210,6 +233,9 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),
     Rebinding("django.db.transaction", "Atomic.__enter__", _enter_atomic),
     Rebinding("django.db.transaction", "Atomic.__exit__", _exit_atomic),
+    Rebinding(
+        "django.test.testcases", "TestCase.captureOnCommitCallbacks", _callbacks_without_loop
+    ),
     Rebinding("django.core.handlers.base", "convert_exception_to_response", _call_method_directly),
     Rebinding("django.middleware.csrf", "CsrfViewMiddleware._check_token", _csrf_before_body),
     Rebinding("django.utils.log", "AdminEmailHandler.send_mail", _in_thread),
@@ -281,7 +307,7 @@ def _rebind(row: Rebinding) -> None:
         return  # a module that this version of Django does not have
     path, _, name = row.attribute.rpartition(".")
     owner = attrgetter(path)(module) if path else module
-    original = getattr(owner, name, None)
+    original = vars(owner).get(name, getattr(owner, name, None))  # a classmethod, not bound
     if original is not None:  # not every version uses the name in each module
         setattr(owner, name, row.replacement(original))
         _rebound.append((row, owner, name, original))

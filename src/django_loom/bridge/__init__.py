@@ -7,7 +7,7 @@ from .calls import run_sync
 from .collector import is_collecting
 from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
-from .tasks import task_of
+from .tasks import loop_hidden, task_of
 from .threads import run_in_thread
 from .unit import Unit, begin_unit, context_value, current_unit, leave_unit, unit_of_work
 from .waiters import Waiter, running_loop
@@ -26,6 +26,7 @@ __all__ = [
     "current_unit",
     "is_collecting",
     "leave_unit",
+    "loop_hidden",
     "run_in_thread",
     "run_sync",
     "running_loop",

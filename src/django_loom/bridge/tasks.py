@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from asyncio import _get_running_loop, _set_running_loop
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .greenlets import SyncCall
@@ -32,3 +35,20 @@ def show_task(call: SyncCall, loop: asyncio.AbstractEventLoop) -> None:
 def task_of(call: SyncCall) -> asyncio.Task[Any] | None:
     """Return the task that awaits a ``run_sync()`` call, which the calling code runs in."""
     return call.task if TASK_PER_THREAD else asyncio.current_task(call.loop)
+
+
+@contextmanager
+def loop_hidden() -> Iterator[None]:
+    """Run a block of a coroutine as if no loop ran: it blocks the loop, as in a test it may."""
+    loop = _get_running_loop()
+    if loop is None:
+        yield
+        return
+    task = _swap_current_task(loop, None) if TASK_PER_THREAD else None
+    _set_running_loop(None)
+    try:
+        yield
+    finally:
+        _set_running_loop(loop)
+        if task is not None:
+            _swap_current_task(loop, task)

@@ -189,16 +189,22 @@ class ServerSideCursor:
         except Exception:
             raise
         except BaseException:
+            self._keep()  # the server may have it open
             self.close()  # Django does so for an Exception only
             raise
-        self._lease = self._cursor._lease
-        if not self._is_open:
-            self._is_open = True
-            if self._db.leased:
-                self._lease.open_cursors += 1
-                self._shared = scopes.share_cursor(self._db, self._lease)
-            self._db.note_lease_site(self._lease)
+        self._keep()
         return result
+
+    def _keep(self) -> None:
+        """Keep the connection until the cursor is closed, and share it with who reads."""
+        self._lease = self._cursor._lease
+        if self._is_open or self._lease.state is not LeaseState.HELD:
+            return
+        self._is_open = True
+        if self._db.leased:
+            self._lease.open_cursors += 1
+            self._shared = scopes.share_cursor(self._db, self._lease)
+        self._db.note_lease_site(self._lease)
 
     def fetchone(self) -> Any:
         """Fetch the next row from the server."""
@@ -231,9 +237,11 @@ class ServerSideCursor:
     def _end(self, *, leave: bool) -> None:
         lease, db = self._lease, self._db
         try:
-            if not self._is_open or lease.state is LeaseState.ENDED or self._is_gone():
+            if lease.state is LeaseState.ENDED:
+                self._cursor.close()  # its connection is closed already, so nothing waits
+            elif not self._is_open:
                 return
-            if leave and db.engine.closing_a_cursor_waits:
+            elif (leave and db.engine.closing_a_cursor_waits) or self._is_gone():
                 self._leave()
             else:
                 with scopes.turn(lease, db):
@@ -242,14 +250,20 @@ class ServerSideCursor:
             if not isinstance(error, Exception):
                 db.interrupted(lease)
                 lease.left_cursors.append(self._cursor)  # it may still be open in the server
+                if lease.state is LeaseState.ENDED:
+                    lease.close_left_cursors()
             raise
         finally:
             self._stop_keeping()
 
     def _is_gone(self) -> bool:
-        """Tell if the transaction in which it was declared has ended, and it with that."""
+        """Tell if the transaction in which it was declared has ended, and it with that.
+
+        To ask the server for it could fail in a transaction that others have now.
+        """
         scope = self._scope
-        return scope is not None and scope.kind is scopes.Kind.BLOCK and not scope.active
+        is_gone = scope is not None and scope.kind is scopes.Kind.BLOCK and not scope.active
+        return is_gone and not self._db.leased
 
     def _stop_keeping(self) -> None:
         if self._shared is not None:
@@ -268,5 +282,6 @@ class ServerSideCursor:
         """
         lease = self._lease
         lease.left_cursors.append(self._cursor)
-        if self._db.leased and not lease.scopes and not lease.in_atomic_block:
+        # The scopes tell of a block while it commits.
+        if self._db.leased and not lease.in_atomic_block and not lease.scopes:
             self._db.drop(lease)

@@ -147,7 +147,7 @@ class LeasedDatabaseMixin(_Base):
         if lease.slot is None:
             self._forget(lease)
             return
-        fit = not lease.closed_in_transaction and not lease.left_cursors
+        fit = not (lease.closed_in_transaction or lease.left_cursors or lease.open_cursors)
         engine, connection = self.engine, lease.connection
         if fit and not (
             lease.autocommit == self.settings_dict["AUTOCOMMIT"]
@@ -235,9 +235,13 @@ class LeasedDatabaseMixin(_Base):
 
     def close_in_any_state(self, lease: Lease) -> None:
         """Close the connection below a transaction, which learns of it at its end."""
+        connection = lease.connection
         slot = lease.end()
         if slot is not None:
             slot.pool.discard(slot)
+        if lease.in_atomic_block or lease.closed_in_transaction:
+            lease.connection = connection  # as Django's, closed, until the block ends
+        lease.close_left_cursors()
 
     # Pins.
 
@@ -394,6 +398,7 @@ class LeftOpen(NamedTuple):
 @cache
 def leased_class(plain: type) -> type:
     """Return a class of ours with leases, under the name of the plain one."""
+    assert isinstance(plain, type)
     names = {*ATTRIBUTES, *plain.connection_attributes}  # type: ignore[attr-defined]
     namespace: dict[str, Any] = {name: LeaseAttribute(name) for name in names}
     namespace |= {"__module__": plain.__module__, "__qualname__": plain.__qualname__}

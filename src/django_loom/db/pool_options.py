@@ -32,6 +32,7 @@ class PoolOptions:
     max_waiting: int = 10_000
     max_lifetime: float = 3600.0
     max_idle: float = 600.0
+    per_unit: bool = False
 
     @classmethod
     def from_settings(cls, alias: str, value: object) -> PoolOptions:
@@ -48,6 +49,8 @@ class PoolOptions:
         for key, given in value.items():
             if key not in known:
                 raise PoolOptionError(f"{where} has no key {key!r}. It takes {', '.join(known)}.")
+            if known[key] is bool:
+                continue
             _check_number(f"{where}[{key!r}]", given, known[key])
         options = cls(**value)
         if options.max_size < max(1, options.min_size):

@@ -161,10 +161,10 @@ def turn(lease: Lease, wrapper: Any) -> Iterator[None]:
             scope.mutex.release()
 
 
-def take_turn(lease: Lease, wrapper: Any) -> Scope | None:
+def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | None:
     """Take the mutex of the innermost scope, and return the scope."""
     threads_own = None if wrapper.leased else wrapper
-    looked_for_the_left = False
+    looked_for_the_left = to_close
     while (scope := innermost(lease, wrapper.alias, threads_own)) is not None:
         if scope.in_generator and not looked_for_the_left:
             looked_for_the_left = True
@@ -218,7 +218,8 @@ def begin_close(wrapper: Any, lease: Lease) -> Scope:
     The statements that end a block (COMMIT, RELEASE) run in a scope of their own,
     which nobody else knows, so none can slip in between or after them.
     """
-    return _opened(Scope(Kind.CLOSING, wrapper, lease, take_turn(lease, wrapper)))
+    around = take_turn(lease, wrapper, to_close=True)
+    return _opened(Scope(Kind.CLOSING, wrapper, lease, around))
 
 
 def _opened(scope: Scope) -> Scope:

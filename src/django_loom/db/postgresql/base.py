@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from types import ModuleType
@@ -24,6 +25,8 @@ _LIMITS_CONNECTING = {"connect_timeout", "service", "PGCONNECT_TIMEOUT", "PGSERV
 _LONGEST_CONNECTING = 130
 
 pass_over(psycopg)
+
+_cursor_numbers = itertools.count(1)
 
 
 class _Psycopg(ModuleType):
@@ -96,6 +99,12 @@ class PostgreSQLMixin(LoomDatabaseMixin):
     engine = PostgreSQLEngine()
     debug_cursor_class = LeasedDebugCursor
     connection: Any
+
+    def chunked_cursor(self) -> Any:
+        """Make a server-side cursor, whose name is its own: units share connections."""
+        if self.leased:
+            self._named_cursor_idx = next(_cursor_numbers)
+        return super().chunked_cursor()
 
     @property
     def pool(self) -> Any:

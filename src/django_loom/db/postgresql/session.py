@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
@@ -60,10 +61,11 @@ def _text_changes_session(query: str) -> bool:
 
 
 @lru_cache(maxsize=100)
-def watching(cursor_class: type) -> type:
+def watching(cursor_class: Hashable) -> Any:
     """Return the class of cursors, noting on the connection what changes its session."""
+    assert isinstance(cursor_class, type)
 
-    class Watching(cursor_class):  # type: ignore[misc]
+    class Watching(cursor_class):
         __slots__ = ()
         notes_session = True
 
