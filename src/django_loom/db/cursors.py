@@ -280,8 +280,4 @@ class ServerSideCursor:
         left half-way, in no call of ours. The connection goes, and the server's
         cursor with it: now, or when the transaction has ended.
         """
-        lease = self._lease
-        lease.left_cursors.append(self._cursor)
-        # The scopes tell of a block while it commits.
-        if self._db.leased and not lease.in_atomic_block and not lease.scopes:
-            self._db.drop(lease)
+        self._lease.left_cursors.append(self._cursor)

@@ -74,7 +74,10 @@ class Lease:
     @property
     def is_needed(self) -> bool:
         """Whether something beside its flow needs the connection."""
-        return bool(self.scopes or self.open_cursors or self.state is LeaseState.OPENING)
+        is_shared_now = self._turn is not None and self._turn.locked()
+        return bool(
+            self.scopes or self.open_cursors or is_shared_now or self.state is LeaseState.OPENING
+        )
 
     def is_idle(self, autocommit: bool) -> bool:
         """Tell if another caller could have the connection now, nothing being lost.

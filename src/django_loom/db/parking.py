@@ -1,13 +1,16 @@
 """Connection objects that no unit uses now, kept for the next one.
 
-To make one costs about as much as to compile a query. A unit gets one only if it is as
-it was made: what a unit's code has put on it must not be seen by another.
+To make one costs twice as much as to keep it. A unit gets one only if it is as it was
+made, and nobody else has it: what a unit's code has put on it must not be seen by another,
+and code that has kept the object must not find itself in another unit.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections import defaultdict, deque
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 from django.core.signals import setting_changed
@@ -24,6 +27,17 @@ _MAX_PARKED = 1000
 _parked: defaultdict[str, deque[Any]] = defaultdict(lambda: deque(maxlen=_MAX_PARKED))
 
 _HELPERS = ("client", "creation", "features", "introspection", "ops", "validation")
+# Without the interpreter's lock, a count of references is not exact.
+_COUNTS_ARE_EXACT = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def _count_of_owner() -> int:
+    of_unit = {"alias": object()}
+    return getrefcount(of_unit["alias"])
+
+
+_OF_OWNER = _count_of_owner()  # measured, for it depends on the interpreter's version
+
 # What a use changes, and the next one cannot notice.
 _COUNTERS = {"_named_cursor_idx", "_thread_ident", "_queries_log", "unit", "leases", "outliving"}
 
@@ -35,8 +49,14 @@ def remember(wrapper: LeasedDatabaseMixin) -> None:
         pristine[f"attributes of {name}"] = dict(vars(getattr(wrapper, name)))
 
 
-def park(wrapper: LeasedDatabaseMixin) -> None:
-    """Keep a connection object for the next unit, unless somebody has changed it."""
+def park(of_unit: dict[str, Any], alias: str) -> None:
+    """Keep a connection object for the next unit, unless somebody has it or has changed it."""
+    references = getrefcount(of_unit[alias])
+    wrapper = of_unit[alias]
+    # Its helpers have it, each once.
+    expected = _OF_OWNER + len(_HELPERS) + ("wrap_database_errors" in wrapper.__dict__)
+    if references != expected or not _COUNTS_ARE_EXACT:
+        return
     if wrapper.leases or wrapper.pinned is not None or not _is_untouched(wrapper):
         return
     wrapper.unit = None

@@ -159,6 +159,8 @@ def turn(lease: Lease, wrapper: Any) -> Iterator[None]:
     finally:
         if scope is not None:
             scope.mutex.release()
+            # Whatever else needed it may have ended meanwhile.
+            wrapper.give_back_if_unneeded(lease)
 
 
 def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | None:

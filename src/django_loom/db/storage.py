@@ -36,9 +36,9 @@ class UnitConnections(dict[str, Any]):
 
         :raises AutocommitLeftOff: what was written would be lost without a word.
         """
-        left = [each for wrapper in self.values() for each in wrapper.unit_ends()]
-        for wrapper in self.values():
-            parking.park(wrapper)
+        left = [each for alias in self for each in self[alias].unit_ends()]
+        for alias in self:
+            parking.park(self, alias)
         self.clear()
         lost = ""
         for each in left:

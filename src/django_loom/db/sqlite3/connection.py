@@ -11,7 +11,7 @@ from django_loom.db.driver_thread import DriverThread, ThreadedConnection, Threa
 
 # What holds for the connection after its statement, and would be seen by its next user.
 _CHANGES_SESSION = re.compile(
-    r"\s*(?:pragma\s+[\w.]+\s*=|attach\b|detach\b|create\s+temp|begin\b|savepoint\b)", re.IGNORECASE
+    r"\s*(?:pragma\s+[\w.]+\s*=|attach\b|detach\b|create\s+temp)", re.IGNORECASE
 )
 
 
