@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,11 +14,16 @@ from django_loom.db.pools import ConnectionPool
 
 
 class PlainPool(ConnectionPool):
-    """`closed` lists what the pool closed, oldest first."""
+    """`closed` lists what the pool closed, oldest first; `closing` happens at each."""
 
     def __init__(self, **options: Any) -> None:
         self.closed: list[Any] = []
-        super().__init__("plain", PoolOptions(**options), self.closed.append)
+        self.closing: Callable[[], None] = lambda: None
+        super().__init__("plain", PoolOptions(**options), self._close_plainly)
+
+    def _close_plainly(self, connection: Any) -> None:
+        self.closed.append(connection)
+        self.closing()
 
     def take(self) -> Slot:
         """Acquire a slot as a database wrapper does, opening what is not there."""

@@ -14,10 +14,13 @@ import pytest
 from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import Func, TextField, Value
+from greenlet import greenlet
 
 import django_loom
+from django_loom.bridge import suspend
 from django_loom.exceptions import PoolTimeout
 from tests.db.faults import ALIAS, Admin, faulty_database
+from tests.db.pool_tools import PlainPool
 from tests.db.support import aask, ask
 from tests.loops import LoopRunner
 from tests.polling import aeventually
@@ -178,3 +181,48 @@ def test_a_thread(full_pool: None, in_block: bool) -> None:
         done.set()
         thread.join()
     assert_names(message, "the worker", lines[0], function.__name__)
+
+
+# In greenlets that code starts inside a call.
+
+LIBRARY = compile(
+    "slot = pool.take()\n"
+    "if noted: slot.holder.note_site()\n"
+    "entered.set()\n"
+    "suspend(done.wait())\n"
+    "pool.release(slot)\n",
+    "<a library>",
+    "exec",
+)
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "asked"])
+def test_a_greenlet_of_a_library(loop_runner: LoopRunner, noted: bool) -> None:
+    """The line is that of the user's code that has started the greenlet."""
+    pool = PlainPool(max_size=1, timeout=0)
+    lines: list[int] = []
+
+    async def main() -> None:
+        entered, done = asyncio.Event(), asyncio.Event()
+        names = {
+            "pool": pool,
+            "noted": noted,
+            "entered": entered,
+            "done": done,
+            "suspend": suspend,
+        }
+
+        def view() -> None:
+            lines.append(line_here() + 1)
+            greenlet(lambda: greenlet(exec).switch(LIBRARY, names)).switch()
+
+        task = asyncio.create_task(django_loom.run_sync(view), name="the view")
+        await entered.wait()
+        with pytest.raises(PoolTimeout) as caught:
+            await django_loom.run_sync(pool.take)
+        done.set()
+        await task
+        assert_names(str(caught.value), "the view", lines[0], "<lambda>")
+
+    loop_runner(main)
+    pool.assert_whole()
