@@ -43,7 +43,9 @@ class PlainPool(ConnectionPool):
         """Nobody holds or waits, and all `max_size` places can be taken at once."""
         figures = self.statistics()
         assert (figures.used, figures.pending_requests) == (0, 0)
+        assert figures.size <= self.options.max_size
         slots = [self.take() for _ in range(self.options.max_size)]
+        assert self.acquire_nowait() is None
         for slot in slots:
             self.release(slot)
 

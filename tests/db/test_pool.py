@@ -358,6 +358,22 @@ def test_a_slot_granted_to_a_task_that_times_out_and_is_cancelled_is_not_lost(
     pool.assert_whole()
 
 
+@pytest.mark.parametrize("give_back", ["release", "discard"])
+def test_a_slot_for_which_only_a_task_of_a_closed_loop_waits_is_free(give_back: str) -> None:
+    pool = PlainPool(max_size=1)
+    slot = pool.take()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(run_sync(pool.take))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    getattr(pool, give_back)(slot)
+    pool.assert_whole()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine: Any = task.get_coro()
+    coroutine.close()
+    pool.assert_whole()
+
+
 def test_a_slot_is_not_given_to_a_task_whose_loop_is_closed() -> None:
     pool = PlainPool(max_size=1)
     slot = pool.take()

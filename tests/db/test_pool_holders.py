@@ -18,6 +18,7 @@ from greenlet import greenlet
 
 import django_loom
 from django_loom.bridge import suspend
+from django_loom.db.holders import call_site
 from django_loom.exceptions import PoolTimeout
 from tests.db.faults import ALIAS, Admin, faulty_database
 from tests.db.pool_tools import PlainPool
@@ -185,19 +186,31 @@ def test_a_thread(full_pool: None, in_block: bool) -> None:
 
 # In greenlets that code starts inside a call.
 
+
+def noted() -> tuple[int, Any]:
+    """Return a line, and the site that code in a greenlet of a library finds for it."""
+    code = compile("sites.append(call_site())", "<a library>", "exec")
+    names: dict[str, Any] = {"sites": [], "call_site": call_site}
+    line = line_here() + 1
+    greenlet(lambda: greenlet(exec).switch(code, names)).switch()
+    return line, names["sites"].pop()
+
+
+def test_the_line_that_has_started_a_greenlet_of_a_library_is_noted(
+    loop_runner: LoopRunner,
+) -> None:
+    for line, site in (noted(), loop_runner(django_loom.run_sync, noted)):
+        assert site[:2] == (HERE, line)
+
+
 LIBRARY = compile(
-    "slot = pool.take()\n"
-    "if noted: slot.holder.note_site()\n"
-    "entered.set()\n"
-    "suspend(done.wait())\n"
-    "pool.release(slot)\n",
+    "slot = pool.take()\nentered.set()\nsuspend(done.wait())\npool.release(slot)\n",
     "<a library>",
     "exec",
 )
 
 
-@pytest.mark.parametrize("noted", [True, False], ids=["noted", "asked"])
-def test_a_greenlet_of_a_library(loop_runner: LoopRunner, noted: bool) -> None:
+def test_a_greenlet_of_a_library(loop_runner: LoopRunner) -> None:
     """The line is that of the user's code that has started the greenlet."""
     pool = PlainPool(max_size=1, timeout=0)
     lines: list[int] = []
@@ -206,7 +219,6 @@ def test_a_greenlet_of_a_library(loop_runner: LoopRunner, noted: bool) -> None:
         entered, done = asyncio.Event(), asyncio.Event()
         names = {
             "pool": pool,
-            "noted": noted,
             "entered": entered,
             "done": done,
             "suspend": suspend,
