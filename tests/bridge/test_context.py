@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import SynchronousOnlyOperation
 from django.utils.asyncio import async_unsafe
 
-from django_loom.bridge import await_, run_sync
+from django_loom.bridge import await_, run_sync, running_loop
 from tests.loops import LoopRunner
 
 from .tools import echo, fail
@@ -237,5 +237,20 @@ def test_anyio_sees_no_async_library_inside(loop_runner: LoopRunner) -> None:
     async def main() -> None:
         await run_sync(function)
         assert anyio.get_current_task().id == id(asyncio.current_task())
+
+    loop_runner(main)
+
+
+def test_the_running_loop_is_the_hidden_one_or_the_one_that_runs_inside(
+    loop_runner: LoopRunner,
+) -> None:
+    async def nested() -> bool:
+        return running_loop() is asyncio.get_running_loop()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert running_loop() is loop
+        assert await run_sync(running_loop) is loop
+        assert await run_sync(lambda: asyncio.run(nested()))
 
     loop_runner(main)

@@ -324,6 +324,35 @@ def test_the_collector_may_release_it_in_the_midst_of_anything(
     assert not lock.locked()
 
 
+@pytest.mark.parametrize("woken", [True, False], ids=["open", "closed"])
+def test_the_collector_may_end_who_gets_it_in_that_moment(
+    loop_runner: LoopRunner, monkeypatch: pytest.MonkeyPatch, woken: bool
+) -> None:
+    """The lock goes on to the next, and to one only, also if the loop is closed meanwhile."""
+
+    async def main() -> None:
+        waiting = Waiting()
+        coroutine: Any = run_sync(waiting)
+        coroutine.send(None)
+        second = await waiting.start()
+        wake = Waiter.wake
+
+        def wake_and_collect(waiter: Waiter) -> bool:
+            monkeypatch.setattr(Waiter, "wake", wake)
+            coroutine.close()
+            return woken
+
+        monkeypatch.setattr(Waiter, "wake", wake_and_collect)
+        waiting.lock.release()
+        assert waiting.lock.locked()
+        assert await second is True
+        assert waiting.lock.locked()
+        waiting.lock.release()
+        assert not waiting.lock.locked()
+
+    loop_runner(main)
+
+
 def test_a_call_being_closed_takes_a_free_lock_and_does_not_wait_for_a_held_one(
     loop_runner: LoopRunner,
 ) -> None:

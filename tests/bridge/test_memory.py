@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from greenlet import greenlet
 
-from django_loom.bridge import await_, run_sync
+from django_loom.bridge import await_, run_sync, suspend
 from tests.loops import LoopRunner
 
 from .tools import calls_in_use, fail
@@ -135,5 +136,51 @@ def test_a_cancellation_is_in_no_reference_cycle(loop_runner: LoopRunner) -> Non
         await asyncio.wait([task])
         del task
         assert locals_[0]() is None
+
+    loop_runner(main)
+
+
+class Value:
+    """What a wait returns."""
+
+
+async def return_value(value: Value) -> Value:
+    await asyncio.sleep(0)
+    return value
+
+
+def value_of_a_coroutine(loop: asyncio.AbstractEventLoop) -> Any:
+    return return_value(Value())
+
+
+def value_of_a_future(loop: asyncio.AbstractEventLoop) -> Any:
+    future = loop.create_future()
+    future.set_result(Value())
+    return future
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("wait", [await_, suspend])
+@pytest.mark.parametrize("in_child", [False, True], ids=["call", "greenlet"])
+@pytest.mark.parametrize("awaitable", [value_of_a_coroutine, value_of_a_future])
+def test_what_a_wait_returned_is_freed_when_the_code_drops_it(
+    loop_runner: LoopRunner,
+    awaitable: Callable[[asyncio.AbstractEventLoop], Any],
+    in_child: bool,
+    wait: Callable[[Any], Any],
+) -> None:
+    def function(loop: asyncio.AbstractEventLoop) -> bool:
+        value = wait(awaitable(loop))
+        assert isinstance(value, Value)
+        gone = weakref.ref(value)
+        del value
+        return gone() is None
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        if in_child:
+            assert await run_sync(lambda: greenlet(function).switch(loop))
+        else:
+            assert await run_sync(function, loop)
 
     loop_runner(main)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from django_loom.bridge import Waiter, await_, run_sync
+from django_loom.bridge import Waiter, await_, run_sync, waiters
 from tests.loops import LOOPS, LoopRunner, new_loop
 
 from .tools import calls_in_use, echo
@@ -172,6 +174,83 @@ def wait_in_vain() -> bool:
 def test_a_wait_ends_after_its_timeout(loop_runner: LoopRunner) -> None:
     assert loop_runner(run_sync, wait_in_vain) is False
     assert wait_in_vain() is False
+
+
+@pytest.mark.parametrize("timeout", [None, math.inf, 1e300, 2 * threading.TIMEOUT_MAX])
+def test_a_timeout_may_be_as_long_as_it_likes(
+    loop_runner: LoopRunner, timeout: float | None
+) -> None:
+    async def main() -> None:
+        waiters_: list[Waiter] = []
+
+        def function() -> str:
+            waiters_.append(Waiter())
+            waiters_[0].wait(timeout)
+            return "woken"
+
+        task = asyncio.create_task(run_sync(function))
+        await asyncio.sleep(0)
+        assert waiters_[0].wake()
+        assert await task == "woken"
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("timeout", [None, math.inf, 1e300, 2 * threading.TIMEOUT_MAX])
+def test_a_timeout_may_be_so_in_a_thread_which_may_wait_again(
+    monkeypatch: pytest.MonkeyPatch, timeout: float | None
+) -> None:
+    done: list[bool] = []
+
+    def function() -> None:
+        waiter = Waiter()
+        # Asked for right before the thread blocks.
+        monkeypatch.setattr(waiters, "is_collecting", lambda: not waiter.wake())
+        waiter.wait(timeout)
+        monkeypatch.undo()
+        waiter.wait()
+        done.append(True)
+
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert done == [True]
+
+
+def test_a_timeout_below_0_is_over_at_once(loop_runner: LoopRunner) -> None:
+    def function() -> bool:
+        waiter = Waiter()
+        waiter.wait(-5)
+        return waiter.granted
+
+    assert loop_runner(run_sync, function) is False
+    assert function() is False
+
+
+def test_the_collector_may_wake_it_in_the_midst_of_its_wait() -> None:
+    """As if it started at each line of the wait, in the thread that waits."""
+    done: list[bool] = []
+
+    def function() -> None:
+        waiter = Waiter()
+
+        def trace(frame: Any, event: str, argument: Any) -> Any:
+            sys.settrace(None)
+            waiter.wake()
+            sys.settrace(trace)
+            return trace
+
+        sys.settrace(trace)
+        try:
+            waiter.wait()
+        finally:
+            sys.settrace(None)
+        done.append(True)
+
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert done == [True], "the thread waits for ever"
 
 
 def test_a_wake_up_after_the_timeout_does_nothing(loop_runner: LoopRunner) -> None:

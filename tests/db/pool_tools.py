@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,11 +14,16 @@ from django_loom.db.pools import ConnectionPool
 
 
 class PlainPool(ConnectionPool):
-    """`closed` lists what the pool closed, oldest first."""
+    """`closed` lists what the pool closed, oldest first; `closing` happens at each."""
 
     def __init__(self, **options: Any) -> None:
         self.closed: list[Any] = []
-        super().__init__("plain", PoolOptions(**options), self.closed.append)
+        self.closing: Callable[[], None] = lambda: None
+        super().__init__("plain", PoolOptions(**options), self._close_plainly)
+
+    def _close_plainly(self, connection: Any) -> None:
+        self.closed.append(connection)
+        self.closing()
 
     def take(self) -> Slot:
         """Acquire a slot as a database wrapper does, opening what is not there."""
@@ -37,7 +43,9 @@ class PlainPool(ConnectionPool):
         """Nobody holds or waits, and all `max_size` places can be taken at once."""
         figures = self.statistics()
         assert (figures.used, figures.pending_requests) == (0, 0)
+        assert figures.size <= self.options.max_size
         slots = [self.take() for _ in range(self.options.max_size)]
+        assert self.acquire_nowait() is None
         for slot in slots:
             self.release(slot)
 

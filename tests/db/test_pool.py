@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from typing import Any
 
@@ -215,6 +216,81 @@ def test_a_task_that_is_cancelled_leaves_the_queue(loop_runner: LoopRunner) -> N
     pool.assert_whole()
 
 
+@pytest.mark.parametrize("timeout", [math.inf, 1e300])
+def test_a_timeout_may_be_as_long_as_it_likes(loop_runner: LoopRunner, timeout: float) -> None:
+    pool = PlainPool(max_size=1, timeout=timeout)
+    got: list[int] = []
+
+    async def main() -> None:
+        slot = pool.take()
+        tasks = await queue_up(pool, 1, got)
+        thread = asyncio.create_task(asyncio.to_thread(pool.use))
+        await aeventually(lambda: pool.statistics().pending_requests == 2)
+        pool.release(slot)
+        await asyncio.gather(*tasks, thread)
+
+    loop_runner(main)
+    assert got == [0]
+    pool.assert_whole()
+
+
+# Without a wait.
+
+
+def test_a_free_slot_is_taken_without_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    pool = PlainPool(max_size=1, max_lifetime=100)
+    connection = pool.use()
+    slot = pool.acquire_nowait()
+    assert slot is not None
+    assert slot.connection is connection
+    assert slot.holder is not None
+    pool.release(slot)
+    clock.now += 101
+    slot = pool.acquire_nowait()
+    assert slot is not None
+    assert slot.connection is None
+    assert pool.closed == [connection]
+    pool.discard(slot)
+    pool.assert_whole()
+
+
+def test_without_a_free_slot_there_is_none() -> None:
+    pool = PlainPool(max_size=2)
+    slots = [pool.acquire_nowait(), pool.acquire_nowait()]
+    assert pool.acquire_nowait() is None
+    figures = pool.statistics()
+    assert (figures.used, figures.pending_requests, figures.timeouts) == (2, 0, 0)
+    for slot in slots:
+        assert slot is not None
+        pool.discard(slot)
+    pool.assert_whole()
+
+
+def test_who_does_not_wait_does_not_overtake_who_was_granted_a_slot(
+    loop_runner: LoopRunner,
+) -> None:
+    pool = PlainPool(max_size=1)
+    got: list[int] = []
+
+    async def main() -> None:
+        slot = pool.take()
+        tasks = await queue_up(pool, 1, got)
+        pool.release(slot)  # granted, but the task has not run since
+        assert pool.acquire_nowait() is None
+        await asyncio.gather(*tasks)
+
+    loop_runner(main)
+    assert got == [0]
+
+
+def test_a_closed_pool_has_none_to_take_without_a_wait() -> None:
+    pool = PlainPool()
+    pool.close()
+    with pytest.raises(PoolClosed):
+        pool.acquire_nowait()
+
+
 # Two things in the same moment.
 
 
@@ -282,6 +358,22 @@ def test_a_slot_granted_to_a_task_that_times_out_and_is_cancelled_is_not_lost(
     pool.assert_whole()
 
 
+@pytest.mark.parametrize("give_back", ["release", "discard"])
+def test_a_slot_for_which_only_a_task_of_a_closed_loop_waits_is_free(give_back: str) -> None:
+    pool = PlainPool(max_size=1)
+    slot = pool.take()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(run_sync(pool.take))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    getattr(pool, give_back)(slot)
+    pool.assert_whole()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine: Any = task.get_coro()
+    coroutine.close()
+    pool.assert_whole()
+
+
 def test_a_slot_is_not_given_to_a_task_whose_loop_is_closed() -> None:
     pool = PlainPool(max_size=1)
     slot = pool.take()
@@ -319,6 +411,32 @@ def test_a_connection_is_replaced_after_max_lifetime(monkeypatch: pytest.MonkeyP
     assert second is not first
     assert pool.closed == [first]
     assert (pool.statistics().created, pool.statistics().lost) == (2, 0)
+
+
+def test_a_new_connection_is_not_suspect_for_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    pool = PlainPool(max_lifetime=100)
+    slot = pool.take()
+    slot.suspect = True
+    pool.release(slot)
+    clock.now += 101
+    assert pool.take() is slot
+    assert not slot.suspect
+
+
+def test_a_slot_that_cannot_be_made_ready_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    pool = PlainPool(max_size=1, max_lifetime=100)
+    pool.use()
+    clock.now += 101
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    pool.closing = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        pool.acquire()
+    pool.assert_whole()
 
 
 def test_connections_idle_for_longer_than_max_idle_are_closed_down_to_min_size(
@@ -359,6 +477,7 @@ def test_closing_ends_the_waits_and_closes_each_connection_when_it_is_idle(
         pool.discard(used)
         assert pool.closed[1:] == [connection]
         assert (pool.statistics().size, pool.statistics().pending_requests) == (0, 0)
+        assert pool.statistics().lost == 1  # the one that was discarded
         with pytest.raises(PoolClosed):
             pool.take()
 
@@ -427,6 +546,49 @@ def test_statistics(monkeypatch: pytest.MonkeyPatch, loop_runner: LoopRunner) ->
     assert (figures.created, figures.lost, figures.create_time) == (2, 1, 1.0)
     assert (figures.waits, figures.wait_time) == (1, 3.0)
     assert (figures.uses, figures.use_time) == (3, 6.0)
+
+
+def test_a_connection_closed_on_purpose_is_not_lost() -> None:
+    pool = PlainPool()
+    pool.discard(pool.take(), lost=False)
+    assert pool.statistics().lost == 0
+    pool.discard(pool.take())
+    assert pool.statistics().lost == 1
+    slot = pool.take()
+    pool.close()
+    pool.release(slot)
+    assert len(pool.closed) == 3
+    assert pool.statistics().lost == 1
+
+
+def test_who_is_granted_a_slot_has_it_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, loop_runner: LoopRunner
+) -> None:
+    clock = Clock(monkeypatch)
+    pool = PlainPool(max_size=1)
+
+    async def main() -> None:
+        slot = pool.take()
+        (task,) = await queue_up(pool, 1, [])
+        clock.now += 60
+        pool.release(slot)  # granted, but the task has not run since
+        clock.now += 2
+        assert slot.describe_holder() == "held for 2.0 s by a caller just woken"
+        task.cancel()
+        await asyncio.wait([task])
+        assert pool.statistics().use_time == 60 + 2
+
+    loop_runner(main)
+    pool.assert_whole()
+
+
+def test_pins_are_counted() -> None:
+    pool = PlainPool()
+    pool.pin_began()
+    pool.pin_began()
+    pool.pin_ended()
+    assert pool.statistics().pinned == 1
+    assert pool.statistics().as_metrics()["db.client.connection.count.pinned"] == 1
 
 
 def test_figures_have_opentelemetrys_names() -> None:

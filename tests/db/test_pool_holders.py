@@ -14,10 +14,14 @@ import pytest
 from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import Func, TextField, Value
+from greenlet import greenlet
 
 import django_loom
+from django_loom.bridge import suspend
+from django_loom.db.holders import call_site
 from django_loom.exceptions import PoolTimeout
 from tests.db.faults import ALIAS, Admin, faulty_database
+from tests.db.pool_tools import PlainPool
 from tests.db.support import aask, ask
 from tests.loops import LoopRunner
 from tests.polling import aeventually
@@ -178,3 +182,59 @@ def test_a_thread(full_pool: None, in_block: bool) -> None:
         done.set()
         thread.join()
     assert_names(message, "the worker", lines[0], function.__name__)
+
+
+# In greenlets that code starts inside a call.
+
+
+def noted() -> tuple[int, Any]:
+    """Return a line, and the site that code in a greenlet of a library finds for it."""
+    code = compile("sites.append(call_site())", "<a library>", "exec")
+    names: dict[str, Any] = {"sites": [], "call_site": call_site}
+    line = line_here() + 1
+    greenlet(lambda: greenlet(exec).switch(code, names)).switch()
+    return line, names["sites"].pop()
+
+
+def test_the_line_that_has_started_a_greenlet_of_a_library_is_noted(
+    loop_runner: LoopRunner,
+) -> None:
+    for line, site in (noted(), loop_runner(django_loom.run_sync, noted)):
+        assert site[:2] == (HERE, line)
+
+
+LIBRARY = compile(
+    "slot = pool.take()\nentered.set()\nsuspend(done.wait())\npool.release(slot)\n",
+    "<a library>",
+    "exec",
+)
+
+
+def test_a_greenlet_of_a_library(loop_runner: LoopRunner) -> None:
+    """The line is that of the user's code that has started the greenlet."""
+    pool = PlainPool(max_size=1, timeout=0)
+    lines: list[int] = []
+
+    async def main() -> None:
+        entered, done = asyncio.Event(), asyncio.Event()
+        names = {
+            "pool": pool,
+            "entered": entered,
+            "done": done,
+            "suspend": suspend,
+        }
+
+        def view() -> None:
+            lines.append(line_here() + 1)
+            greenlet(lambda: greenlet(exec).switch(LIBRARY, names)).switch()
+
+        task = asyncio.create_task(django_loom.run_sync(view), name="the view")
+        await entered.wait()
+        with pytest.raises(PoolTimeout) as caught:
+            await django_loom.run_sync(pool.take)
+        done.set()
+        await task
+        assert_names(str(caught.value), "the view", lines[0], "<lambda>")
+
+    loop_runner(main)
+    pool.assert_whole()

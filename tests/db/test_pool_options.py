@@ -26,6 +26,7 @@ def test_every_key_is_read() -> None:
         "max_waiting": 0,
         "max_lifetime": 60,
         "max_idle": float("inf"),
+        "per_unit": True,
     }
     assert PoolOptions.from_settings("default", given) == PoolOptions(**given)
 
@@ -55,6 +56,12 @@ def test_a_count_is_a_whole_number(key: str, value: Any) -> None:
 def test_a_time_is_a_number_of_seconds(key: str, value: Any) -> None:
     with pytest.raises(PoolOptionError, match=rf"\['{key}'\] must be a number of seconds"):
         PoolOptions.from_settings("default", {key: value})
+
+
+@pytest.mark.parametrize("value", [0, 1, "yes", None], ids=repr)
+def test_a_switch_is_true_or_false(value: Any) -> None:
+    with pytest.raises(PoolOptionError, match=r"\['per_unit'\] must be True or False, not "):
+        PoolOptions.from_settings("default", {"per_unit": value})
 
 
 @pytest.mark.parametrize("value", [{"max_size": 0}, {"min_size": 4, "max_size": 3}], ids=repr)

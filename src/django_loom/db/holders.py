@@ -11,8 +11,9 @@ from typing import Any
 
 import asgiref
 import django
+from greenlet import getcurrent, greenlet
 
-from django_loom.bridge import SyncCall, current_call
+from django_loom.bridge import SyncCall
 
 CallSite = tuple[str, int, str]
 
@@ -34,21 +35,27 @@ def call_site() -> CallSite | None:
     """Return file, line and function of the nearest frame that is the user's own.
 
     Frames of Django, asgiref, asyncio, django-loom and drivers are passed over. Inside
-    ``run_sync()`` the search goes on in the coroutine that awaits it.
+    ``run_sync()`` the search goes on in the coroutine that awaits it, and in a greenlet
+    of a library in the code that has started it.
     """
-    call = current_call()
+    current: greenlet | None = getcurrent()
     frame: FrameType | None = sys._getframe(1)
-    while True:
+    while current is not None:
         site = _nearest(frame)
-        if site is not None or call is None:
+        if site is not None:
             return site
-        frame = call.driver.gr_frame
-        call = call.driver if type(call.driver) is SyncCall else None
+        current = current.driver if type(current) is SyncCall else current.parent
+        frame = None if current is None else current.gr_frame
+    return None
 
 
 def site_of_waiting(call: SyncCall, task: asyncio.Task[Any] | None) -> CallSite | None:
     """Return the same for a ``run_sync()`` call that waits now, and the task it is in."""
-    site = _nearest(call.gr_frame)
+    current: greenlet | None = call.child or call
+    site = None
+    while current is not None and site is None:
+        site = _nearest(current.gr_frame)
+        current = None if current is call else current.parent
     coroutine: Any = None if task is None or site is not None else task.get_coro()
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None)

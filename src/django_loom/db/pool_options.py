@@ -24,6 +24,8 @@ class PoolOptions:
     :param max_waiting: callers that may wait at the same time; 0 for no limit.
     :param max_lifetime: seconds after which a connection is replaced.
     :param max_idle: seconds after which an idle connection is closed.
+    :param per_unit: pin each connection to the unit of work that takes it, until its end,
+        as synchronous Django does.
     """
 
     min_size: int = 0
@@ -49,9 +51,8 @@ class PoolOptions:
         for key, given in value.items():
             if key not in known:
                 raise PoolOptionError(f"{where} has no key {key!r}. It takes {', '.join(known)}.")
-            if known[key] is bool:
-                continue
-            _check_number(f"{where}[{key!r}]", given, known[key])
+            check = _check_bool if known[key] is bool else _check_number
+            check(f"{where}[{key!r}]", given, known[key])
         options = cls(**value)
         if options.max_size < max(1, options.min_size):
             raise PoolOptionError(
@@ -59,6 +60,11 @@ class PoolOptions:
                 f"({options.min_size}), not {options.max_size}."
             )
         return options
+
+
+def _check_bool(where: str, value: Any, expected: type) -> None:
+    if not isinstance(value, expected):
+        raise PoolOptionError(f"{where} must be True or False, not {value!r}.")
 
 
 def _check_number(where: str, value: Any, expected: type) -> None:

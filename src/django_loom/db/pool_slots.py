@@ -44,7 +44,8 @@ class Slot:
     def describe_holder(self) -> str:
         """Return who holds the slot, for an error message."""
         age = time.monotonic() - self.taken_at
-        who = "a caller just woken" if self.holder is None else self.holder.describe()
+        holder = self.holder  # read once: the garbage collector may give the slot back
+        who = "a caller just woken" if holder is None else holder.describe()
         return f"held for {age:.1f} s by {who}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import threading
@@ -17,12 +18,21 @@ from .pool_options import PoolOptions
 from .pool_slots import Slot
 from .statistics import PoolStatistics
 
+logger = logging.getLogger("django_loom")
+
 
 class _SlotWaiter(Waiter):
-    """A caller that waits for a slot; ``slot`` is set when ``granted`` is."""
+    """A caller that waits for a slot; ``slot`` is set when ``granted`` is.
 
-    __slots__ = ("slot",)
+    ``claimed`` is set when it has come for that.
+    """
+
+    __slots__ = ("claimed", "slot")
     slot: Slot | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claimed = False
 
 
 class ConnectionPool:
@@ -50,7 +60,7 @@ class ConnectionPool:
         self._waiters_for_the_end: list[Waiter] = []
         self.is_closed = False
         self._timeouts = self._refused = self._created = self._lost = 0
-        self._waits = self._uses = 0
+        self._waits = self._uses = self._pinned = 0
         self._create_time = self._wait_time = self._use_time = 0.0
 
     def acquire(self) -> Slot:
@@ -69,9 +79,25 @@ class ConnectionPool:
                 self._grant_what_came_meanwhile()
         if slot is None:
             slot = self._wait(waiter)
-        slot.mark_taken()
-        if slot.connection is not None and slot.taken_at >= slot.expires_at:
-            self.drop_connection(slot)
+        return self._made_ready(slot)
+
+    def acquire_nowait(self) -> Slot | None:
+        """Return a slot as ``acquire()`` does, but None where that would have to wait.
+
+        :raises PoolClosed: the pool was closed.
+        """
+        with self._lock:
+            slot = self._take()
+        return None if slot is None else self._made_ready(slot)
+
+    def _made_ready(self, slot: Slot) -> Slot:
+        try:
+            slot.mark_taken()
+            if slot.connection is not None and slot.taken_at >= slot.expires_at:
+                self.drop_connection(slot)
+        except BaseException:  # nobody else would ever give the slot back
+            self.discard(slot, lost=False)
+            raise
         return slot
 
     def opened(self, slot: Slot, connection: Any, seconds: float) -> None:
@@ -100,7 +126,7 @@ class ConnectionPool:
         if lost:
             with self._lock:
                 self._lost += 1
-        self._close_connection(connection)
+        self._close(connection)
 
     def release(self, slot: Slot) -> None:
         """Give back a slot whose connection is idle and fit for the next caller."""
@@ -112,21 +138,35 @@ class ConnectionPool:
                 self._grant_or(slot, self._idle.append)
                 stale = self._take_stale()
         if not fit:
-            self.discard(slot)
+            self.discard(slot, lost=False)
         for connection in stale:
-            self._close_connection(connection)
+            self._close(connection)
 
-    def discard(self, slot: Slot) -> None:
-        """Give back a slot whose connection must not be used again, or has none."""
+    def discard(self, slot: Slot, *, lost: bool = True) -> None:
+        """Give back a slot whose connection must not be used again, or has none.
+
+        :param lost: the connection broke, or its state is in doubt. False where it is
+            closed on purpose.
+        """
         connection, slot.connection = slot.connection, None
         with self._lock:
             self._count_use(slot)
-            if connection is not None:
+            if lost and connection is not None:
                 self._lost += 1
             # The place is free again: the next who waits may open a connection.
             self._grant_or(slot, lambda slot: None)
         if connection is not None:
-            self._close_connection(connection)
+            self._close(connection)
+
+    def pin_began(self) -> None:
+        """Count a connection in use that is now pinned to a unit of work."""
+        with self._lock:
+            self._pinned += 1
+
+    def pin_ended(self) -> None:
+        """Count that such a pin has ended."""
+        with self._lock:
+            self._pinned -= 1
 
     def close(self) -> None:
         """Close idle connections now, used ones when they come back."""
@@ -141,7 +181,7 @@ class ConnectionPool:
         for waiter in waiters:
             waiter.wake()
         for connection in connections:
-            self._close_connection(connection)
+            self._close(connection)
 
     def wait_until_unused(self, timeout: float) -> None:
         """Wait until all that a closed pool has handed out has come back.
@@ -174,7 +214,7 @@ class ConnectionPool:
             stale = self._take_stale()
             oldest = self._idle[0].idle_since if self._idle else math.inf
         for connection in stale:
-            self._close_connection(connection)
+            self._close(connection)
         left = oldest + self.options.max_idle - time.monotonic()
         # One that is past its time is kept by min_size, until others come back.
         return left if 0 <= left < math.inf else self.options.max_idle
@@ -187,6 +227,7 @@ class ConnectionPool:
                 idle_min=self.options.min_size,
                 idle=len(self._idle),
                 used=len(self._used),
+                pinned=self._pinned,
                 pending_requests=len(self._waiters),
                 timeouts=self._timeouts,
                 refused=self._refused,
@@ -259,7 +300,9 @@ class ConnectionPool:
         with self._lock:
             if not waiter.granted:
                 self._waiters.remove(waiter)
-            return waiter.granted
+                return False
+            waiter.claimed = True
+            return True
 
     def _return_unused(self, slot: Slot) -> None:
         if slot.connection is None:
@@ -271,12 +314,15 @@ class ConnectionPool:
         """Hand the slot to the first who waits, else do as told."""
         while self._waiters:
             waiter = self._waiters.popleft()
-            waiter.granted, waiter.slot = True, None
-            if waiter.wake():  # else its loop is closed: it will never come for the slot
-                waiter.slot = slot
-                slot.taken_at = time.monotonic()
-                self._used.add(slot)
+            waiter.granted, waiter.slot = True, slot
+            self._used.add(slot)
+            slot.taken_at = time.monotonic()  # from now on in use, though its user sleeps still
+            if waiter.wake() or waiter.claimed:
+                # The garbage collector may end the waiter's call in the midst of this: it
+                # has then come for the slot, and has given it back.
                 return
+            waiter.slot = None  # its loop is closed: it will never come for the slot
+            self._used.discard(slot)
         otherwise(slot)
 
     def _count_use(self, slot: Slot) -> None:
@@ -286,7 +332,8 @@ class ConnectionPool:
         self._use_time += now - slot.taken_at
         slot.holder = None
         if self.is_closed and not self._used:
-            for waiter in self._waiters_for_the_end:
+            # A copy: the garbage collector may end a wait in the midst of this.
+            for waiter in list(self._waiters_for_the_end):
                 waiter.granted = True
                 waiter.wake()
 
@@ -302,8 +349,19 @@ class ConnectionPool:
             stale.append(self._idle.popleft().connection)
         return stale
 
+    def _close(self, connection: Any) -> None:
+        """Close a connection that nobody has any more; its place is given on already."""
+        try:
+            self._close_connection(connection)
+        except Exception:
+            # The driver's error is nobody's who calls here: they have given the connection
+            # back, or want another one.
+            logger.exception("A connection to database %r could not be closed.", self.alias)
+
     def _describe(self) -> str:
-        holders = "".join(f"\n  - {slot.describe_holder()}" for slot in self._used)
+        # A copy, made in one step: the garbage collector may run between two, and give
+        # a slot back.
+        holders = "".join(f"\n  - {slot.describe_holder()}" for slot in list(self._used))
         return (
             f"The pool has {len(self._used)} of {self.options.max_size} connections in "
             f"use, {len(self._idle)} idle, {len(self._waiters)} callers waiting. "

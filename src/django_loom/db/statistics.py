@@ -10,13 +10,14 @@ class PoolStatistics:
     """A pool's figures at one moment; times are in seconds, summed since the start.
 
     Names follow OpenTelemetry's metrics ``db.client.connection.*``; the counts
-    that those metrics do not have (made, lost, refused) are named alike.
+    that those metrics do not have (made, lost, refused, pinned) are named alike.
     """
 
     max: int
     idle_min: int
     idle: int
     used: int
+    pinned: int
     pending_requests: int
     timeouts: int
     refused: int
@@ -43,6 +44,7 @@ class PoolStatistics:
         names = {
             "idle": "count.idle",
             "used": "count.used",
+            "pinned": "count.pinned",
             "idle_min": "idle.min",
         }
         return {prefix + names.get(k, k): v for k, v in asdict(self).items()}
