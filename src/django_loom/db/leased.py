@@ -288,7 +288,7 @@ class LeasedDatabaseMixin(_Base):
         raise DatabaseError(
             f"This connection object to database {self.alias!r} belongs to another unit of "
             "work, a request or a run_sync() call. Take it from django.db.connections where "
-            "you use it, and do not keep it."
+            "you use it, and do not keep it. Make a new cursor there, too."
         )
 
     def validate_thread_sharing(self) -> None:

@@ -53,8 +53,8 @@ def park(of_unit: dict[str, Any], alias: str) -> None:
     """Keep a connection object for the next unit, unless somebody has it or has changed it."""
     references = getrefcount(of_unit[alias])
     wrapper = of_unit[alias]
-    # Its helpers have it, each once.
-    expected = _OF_OWNER + len(_HELPERS) + ("wrap_database_errors" in wrapper.__dict__)
+    # Each of its helpers has it, and so has what we remember of each.
+    expected = _OF_OWNER + 2 * len(_HELPERS) + ("wrap_database_errors" in wrapper.__dict__)
     if references != expected or not _COUNTS_ARE_EXACT:
         return
     if wrapper.leases or wrapper.pinned is not None or not _is_untouched(wrapper):

@@ -110,12 +110,6 @@ class ConnectionPool:
             self._created += 1
             self._create_time += seconds
 
-    def pin_began(self) -> None:
-        pass
-
-    def pin_ended(self) -> None:
-        pass
-
     def drop_connection(self, slot: Slot, *, lost: bool = False) -> None:
         """Close the connection of a slot that the caller keeps.
 
