@@ -205,7 +205,7 @@ def test_queries_of_child_tasks_are_captured(loop_runner: LoopRunner) -> None:
 
 def test_connection_objects_made_during_the_capture_take_part(loop_runner: LoopRunner) -> None:
     async def main() -> None:
-        registry._parked.clear()
+        parking._parked.clear()
         with CaptureQueriesContext(connection) as captured:
             await asyncio.gather(*[Author.objects.acount() for _ in range(4)])
             await Author.objects.acount()
@@ -293,7 +293,7 @@ def test_with_debug_the_connection_logs_its_queries(loop_runner: LoopRunner) -> 
         return len(connection.queries)
 
     async def main() -> None:
-        registry._parked.clear()
+        parking._parked.clear()
         await Author.objects.acount()
         await run_sync(Author.objects.count)
         async with django_loom.atomic():

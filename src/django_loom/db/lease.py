@@ -93,6 +93,16 @@ class Lease:
             and self.engine.is_idle(self.connection, self.autocommit)
         )
 
+    def is_broken(self) -> bool:
+        """Tell if the connection was lost outside a transaction, which would have to know."""
+        return (
+            self.state is LeaseState.HELD
+            and not self.is_needed
+            and not self.in_atomic_block
+            and self.pin is None
+            and not self.engine.is_open(self.connection)
+        )
+
     def end(self) -> Slot | None:
         """Part with the slot, and return it. Cursors and scopes that know us find us ended."""
         slot, self.slot = self.slot, None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import DatabaseError
 from django.db.backends.signals import connection_created
 from greenlet import getcurrent, greenlet
 
@@ -14,6 +14,7 @@ from django_loom.bridge import Unit, current_unit
 
 from . import flows, registry, resetting, scopes
 from .lease import ATTRIBUTES, Lease, LeaseState
+from .wrapper import not_own, refuse_in_coroutine
 
 if TYPE_CHECKING:
     from .pool_slots import Slot
@@ -34,7 +35,7 @@ class LeaseAttribute:
         return self if wrapper is None else getattr(wrapper.lease_here(), self.name)
 
     def __set__(self, wrapper: Any, value: Any) -> None:
-        setattr(wrapper.lease_here(), self.name, value)
+        wrapper.lease_here().__dict__[self.name] = value
 
 
 class LeasedDatabaseMixin(_Base):
@@ -80,6 +81,7 @@ class LeasedDatabaseMixin(_Base):
 
     def connect(self) -> None:
         """Take a connection from the pool, and open it if the pool has none."""
+        refuse_in_coroutine("connect to the database")
         self.require_own()
         self.check_settings()
         before = self.lease_here()
@@ -95,7 +97,7 @@ class LeasedDatabaseMixin(_Base):
                 self._open(lease)
         except BaseException:
             if lease.slot is not None and lease.slot.connection is None:
-                lease.slot.connection = lease.connection  # not opened to the end
+                self._close_half_opened(lease)
             self.drop(lease)
             raise
         lease.state = LeaseState.HELD
@@ -124,6 +126,12 @@ class LeasedDatabaseMixin(_Base):
         }
         slot.pool.opened(slot, lease.connection, time.monotonic() - started)
         self.engine.session_begins(lease.connection)
+
+    def _close_half_opened(self, lease: Lease) -> None:
+        """Close a connection that the pool does not know of."""
+        if lease.connection is not None:
+            with suppress(Exception):
+                self.engine.close(lease.connection)
 
     def _attach(self, lease: Lease) -> None:
         """Take over the slot's connection, or find that it is lost."""
@@ -197,6 +205,8 @@ class LeasedDatabaseMixin(_Base):
                 self.pin(lease)
             else:
                 self.give_back(lease)
+        elif lease.is_broken():
+            self.drop(lease)
 
     def flow_ends(self, lease: Lease) -> None:
         """Let go of the lease of a flow that has ended, unless something else needs it."""
@@ -281,19 +291,28 @@ class LeasedDatabaseMixin(_Base):
         :raises DatabaseError: saying what to write.
         """
         if self.unit is None:
+            super().require_own()
             super().validate_thread_sharing()
             return
         if current_unit() is self.unit or self.allow_thread_sharing or scopes.is_member(self):
             return
-        raise DatabaseError(
-            f"This connection object to database {self.alias!r} belongs to another unit of "
-            "work, a request or a run_sync() call. Take it from django.db.connections where "
-            "you use it, and do not keep it. Make a new cursor there, too."
-        )
+        raise not_own(self.alias)
 
     def validate_thread_sharing(self) -> None:
         """Allow whoever belongs to the unit, in whatever thread."""
         self.require_own()
+
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        """Begin or end autocommit mode; see Django's ``BaseDatabaseWrapper``.
+
+        At the end of a block whose connection was lost there is none whose mode could be
+        set; Django would open one for that.
+        """
+        lease = self.lease_here()
+        if autocommit and lease.scopes and lease.state is LeaseState.ENDED:
+            lease.autocommit = autocommit
+            return
+        super().set_autocommit(autocommit, *args, **kwargs)
 
     def _close(self) -> None:
         lease = self.lease_here()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
+from django.db import DatabaseError
 
 from django_loom.bridge import Lock, Unit, current_call, current_unit, is_collecting
 from django_loom.conf import require_app
@@ -42,6 +43,15 @@ def refuse_in_coroutine(what: str) -> None:
         "await book.asave()), or run the synchronous code with "
         "await django_loom.run_sync(function, ...). For a transaction write "
         "async with django_loom.atomic()."
+    )
+
+
+def not_own(alias: str) -> DatabaseError:
+    """Return the error of code that has kept another's connection object."""
+    return DatabaseError(
+        f"This connection object to database {alias!r} belongs to another unit of work (a "
+        "request, a run_sync() call, a thread). Take it from django.db.connections where you "
+        "use it, and do not keep it. Make a new cursor there, too."
     )
 
 
@@ -117,6 +127,16 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         """The pool's slot for which the connection is, if it is the pool's."""
         return self.lease_here().slot
 
+    def require_own(self) -> None:
+        """Refuse code of a call that has kept its thread's object, and would block the loop.
+
+        :raises DatabaseError: saying what to write.
+        """
+        if not self.managed or current_call() is None or self.allow_thread_sharing:
+            return
+        if not (self.scopes and scopes.is_member(self, self)):
+            raise not_own(self.alias)
+
     def note_lease_site(self, lease: Lease) -> None:
         """Note the line that took the lease, which may outlive the call it is in."""
         if lease.slot is not None and lease.slot.holder is not None:
@@ -173,12 +193,14 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         if not self.managed:
             require_app(f"The ENGINE of DATABASES[{self.alias!r}]")
         refuse_in_coroutine("connect to the database")
+        self.require_own()
         super().connect()
 
     def cursor(self) -> Any:
         """Make a cursor, leasing a connection if need be."""
         if _get_running_loop() is not None:
             refuse_in_coroutine("use the database")
+        self.require_own()
         return self._cursor()
 
     def chunked_cursor(self) -> Any:
@@ -192,6 +214,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         """Have a connection; in a coroutine do nothing, the query will lease one."""
         if self.connection is not None:
             return
+        self.require_own()
         if _get_running_loop() is not None and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
             return
         super().ensure_connection()  # which Django's test cases replace, as a guard
