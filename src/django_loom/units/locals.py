@@ -137,7 +137,7 @@ def _values_of(local: LocalBase) -> tuple[ValuesByUnit, Values]:
     if unit is None or table.of_threads:
         return table, _values_of_thread(local, table)
     used = unit.belongings.get(UsedLocals)
-    values = table.get(used.token) if used is not None else None
+    values = used.get(table) if used is not None else None
     return table, _begin(local, table, unit) if values is None else values
 
 
@@ -181,7 +181,7 @@ def _begin(local: LocalBase, table: ValuesByUnit, unit: Unit) -> Values:
         try:
             _initialize(local, table)
         except BaseException:
-            table.pop(used.token, None)
+            used.remove(table)
             raise
     return values
 

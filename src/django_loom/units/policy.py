@@ -24,19 +24,12 @@ _WATCHERS = """
     pydevd pydevd_tracing _pydevd_bundle _pydevd_frame_eval _pydev_bundle IPython ipykernel pudb
     pyinstrument yappi line_profiler memray scalene ddtrace
 """
-_PACKAGES = sys.stdlib_module_names.union(
-    *(
-        names.split()
-        for names in (
-            _BETWEEN_ASYNC_AND_SYNC,
-            _EVENT_LOOPS,
-            _SERVERS,
-            _DRIVERS,
-            _EXECUTORS,
-            _WATCHERS,
-        )
-    )
-)
+_LISTED = f"""
+    {_BETWEEN_ASYNC_AND_SYNC} {_EVENT_LOOPS} {_SERVERS} {_DRIVERS} {_EXECUTORS} {_WATCHERS}
+"""
+# A class that is made by a call, or in code of no module, has these for its module.
+_OF_NOBODY = {"abc", "builtins", "types"}
+_PACKAGES = sys.stdlib_module_names - _OF_NOBODY | {*_LISTED.split()}
 
 
 def belongs_to_threads(module: object) -> bool:
