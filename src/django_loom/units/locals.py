@@ -34,6 +34,10 @@ class LocalBase(ThreadLocal):
 
     __slots__ = ()
 
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Any:
+        """Make a local; ``__init__`` gets these arguments in each unit and thread."""
+        return _make(cls, args, kwargs)
+
     def __getattribute__(self, name: str) -> Any:
         # What _values_of() finds, the short way: every read comes here.
         unit = unit_variable.get()
@@ -102,7 +106,7 @@ def local_with(values: Values) -> Local:
     return made
 
 
-def _make(cls: type[Local], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _make(cls: type[LocalBase], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     made = ThreadLocal.__new__(cls, *args, **kwargs)
     if cls is RealLocal:
         return made

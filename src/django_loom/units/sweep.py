@@ -139,7 +139,7 @@ def _look_inside(place: _Place, value: Any) -> Iterator[Found]:
         yield from _out_of_reach(place, value)
     elif kind is dict:
         yield from _out_of_reach(place, value.values())
-    elif not belongs_to_threads(kind.__module__):
+    elif kind.__module__ != "builtins" and not belongs_to_threads(kind.__module__):
         for name, each in list(_own_attributes(value).items()):
             yield from _look_at(place.inside(value, name), each, _no_deeper)
 
