@@ -183,7 +183,11 @@ def test_nothing_lazy_is_woken_and_nothing_is_imported(older: Older) -> None:
 
         __class__ = property(lambda self: wake())
 
-    older("", lazy=SimpleLazyObject(wake), proxy=Proxy())
+    class Odd(type):
+        def __eq__(cls, other: object) -> bool:
+            raise AssertionError("compared")
+
+    older("", lazy=SimpleLazyObject(wake), proxy=Proxy(), odd=Odd("odd", (), {})())
     with override_settings(ROOT_URLCONF="no.such.urls", MIDDLEWARE=["no.such.middleware.Some"]):
         reroute.install()
         assert left() == []

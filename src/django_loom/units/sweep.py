@@ -6,10 +6,10 @@ Only what is imported already is looked at, and nothing is changed here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
-from typing import Any
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
@@ -57,7 +57,11 @@ def find() -> Iterator[Found]:
     """Look through the modules of the project, its apps and its middleware."""
     for name, module in project_modules():
         for attribute, value in list(vars(module).items()):
-            yield from _look_at(_Place(name, attribute, module, attribute), value, _look_inside)
+            try:
+                found = [*_look_at(_Place(name, attribute, module, attribute), value, _look_inside)]
+            except Exception:  # a type may refuse even to be compared
+                continue
+            yield from found
 
 
 def project_modules() -> Iterator[tuple[str, ModuleType]]:
@@ -81,8 +85,7 @@ def _named_by_settings() -> Iterator[str]:
             yield name
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     module: str
     name: str
     owner: Any
@@ -95,12 +98,17 @@ class _Place:
         return _Place(self.module, f"{self.name}.{attribute}", owner, attribute)
 
 
+# What is not worth a look: most of what a module has.
+_NEVER = {str, bytes, int, float, bool, type(None), ModuleType, BuiltinFunctionType}
+_NEVER_INSIDE = _NEVER | {FunctionType, property, classmethod, staticmethod, list, dict, tuple, set}
 _Inside = Callable[[_Place, Any], Iterator[Found]]
 
 
 def _look_at(place: _Place, value: Any, inside: _Inside) -> Iterator[Found]:
     # By type(), since isinstance() would wake what is lazy.
     kind = type(value)
+    if kind in _NEVER:
+        return
     if kind is ThreadLocal:
         yield place.found(value)
     elif value is ThreadLocal:
@@ -131,7 +139,7 @@ def _look_inside(place: _Place, value: Any) -> Iterator[Found]:
     kind = type(value)
     if issubclass(kind, type):
         if value.__module__ == place.module:
-            for name, each in list(vars(value).items()):
+            for name, each in _items(vars(value)):
                 yield from _look_at(place.inside(value, name), each, _no_deeper)
     elif issubclass(kind, FunctionType):
         yield from _out_of_reach(place, _held_by_function(value))
@@ -140,8 +148,12 @@ def _look_inside(place: _Place, value: Any) -> Iterator[Found]:
     elif kind is dict:
         yield from _out_of_reach(place, value.values())
     elif kind.__module__ != "builtins" and not belongs_to_threads(kind.__module__):
-        for name, each in list(_own_attributes(value).items()):
+        for name, each in _items(_own_attributes(value)):
             yield from _look_at(place.inside(value, name), each, _no_deeper)
+
+
+def _items(names: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in [*names.items()] if type(value) not in _NEVER_INSIDE]
 
 
 def _no_deeper(place: _Place, value: Any) -> Iterator[Found]:
