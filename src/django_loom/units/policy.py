@@ -18,6 +18,8 @@ _DRIVERS = """
     mysql mariadb oracledb cx_Oracle pyodbc zmq grpc
 """
 _EXECUTORS = "billiard multiprocess loky joblib"
+# A mark against being called again by oneself, or a buffer of one call.
+_MARKS = "attr rich sentry_sdk"
 # Tests, coverage, debuggers and profilers: they watch threads.
 _WATCHERS = """
     pytest _pytest pluggy xdist execnet pytest_timeout pytest_cov pytest_django coverage debugpy
@@ -25,7 +27,8 @@ _WATCHERS = """
     pyinstrument yappi line_profiler memray scalene ddtrace
 """
 _LISTED = f"""
-    {_BETWEEN_ASYNC_AND_SYNC} {_EVENT_LOOPS} {_SERVERS} {_DRIVERS} {_EXECUTORS} {_WATCHERS}
+    {_BETWEEN_ASYNC_AND_SYNC} {_EVENT_LOOPS} {_SERVERS} {_DRIVERS} {_EXECUTORS}
+    {_WATCHERS} {_MARKS}
 """
 # A class that is made by a call, or in code of no module, has these for its module.
 _OF_NOBODY = {"abc", "builtins", "types"}
