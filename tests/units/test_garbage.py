@@ -13,6 +13,7 @@ import pytest
 
 from django_loom import run_sync
 from django_loom.bridge import Unit, unit_of_work
+from django_loom.bridge.unit import begin_unit
 from django_loom.units.values import UsedLocals
 from tests.units.tools import in_another_unit, in_thread
 
@@ -103,6 +104,27 @@ def test_a_value_that_leads_back_to_its_unit_is_collected_with_it() -> None:
     assert gone() is not None
     gc.collect()
     assert gone() is None
+
+
+def test_a_first_value_after_the_end_of_its_unit_is_collected_with_it() -> None:
+    local = threading.local()
+    with unit_of_work() as unit:
+        outliving = contextvars.copy_context()
+    outliving.run(setattr, local, "context", outliving)
+    gone = ref(unit)
+    del unit, outliving
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_unit_that_never_ends_takes_its_values_with_it_as_well() -> None:
+    local = threading.local()
+    context = contextvars.copy_context()
+    context.run(begin_unit)
+    value = context.run(put, local)
+    assert value() is not None
+    del context
+    assert value() is None
 
 
 def test_a_local_that_goes_after_its_unit_has_ended_takes_its_values_with_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import _threading_local
+import contextvars
 import copy
 import pickle
 import threading
@@ -207,8 +208,8 @@ def test_one_made_in_a_unit_whose_init_fails_in_the_thread() -> None:
 
     class Failing(threading.local):
         def __init__(self) -> None:
-            self.half = True
             if fails:
+                self.failed = True
                 raise LookupError
             self.whole = True
 
@@ -217,9 +218,30 @@ def test_one_made_in_a_unit_whose_init_fails_in_the_thread() -> None:
     fails = True
     for _ in range(2):
         with pytest.raises(LookupError):
-            _ = local.half
+            _ = local.failed
     fails = False
-    assert vars(local) == {"half": True, "whole": True}
+    assert vars(local) == {"whole": True}
+
+
+def test_an_init_that_fails_in_code_that_has_outlived_its_unit() -> None:
+    fails = False
+
+    class Failing(threading.local):
+        def __init__(self) -> None:
+            if fails:
+                raise LookupError
+            self.whole = True
+
+    local, other = Failing(), threading.local()
+    with unit_of_work():
+        other.x = 1
+        outliving = contextvars.copy_context()
+    fails = True
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            outliving.run(lambda: local.whole)
+    fails = False
+    assert outliving.run(vars, local) == {"whole": True}
 
 
 @pytest.mark.usefixtures("place")

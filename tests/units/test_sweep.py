@@ -152,12 +152,17 @@ holder = Holder()
 
 
 def test_what_is_not_the_projects_is_left_alone(older: Older) -> None:
-    foreign = older("state = local()\nclass State(local): ...", "requests_of_the_test.state")
+    foreign = older(
+        "state = local()\nclass State(local): ...\nclass Holder:\n    state = local()",
+        "requests_of_the_test.state",
+    )
     needs_threads = older("state = local()\nclass State(local): ...", "asgiref.older")
     module = older(
         "state = State()",
         State=needs_threads.State,
         asgirefs=needs_threads.state,
+        foreign=foreign,
+        Holder=foreign.Holder,
     )
     handed_on = older("class Holder: ...", "asgiref.holder").Holder()
     handed_on.state = real = _thread._local()
@@ -166,7 +171,7 @@ def test_what_is_not_the_projects_is_left_alone(older: Older) -> None:
         vendor = older("state = local()", "tests.testapp.vendor")
         reroute.install()
         assert type(vendor.state) is _thread._local
-    assert type(foreign.state) is _thread._local
+    assert type(foreign.state) is type(foreign.Holder.state) is _thread._local
     assert type(needs_threads.state) is _thread._local
     assert needs_threads.State.__bases__ == (_thread._local,)
     assert handed_on.state is real

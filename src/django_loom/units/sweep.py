@@ -147,7 +147,7 @@ def _look_inside(place: _Place, value: Any) -> Iterator[Found]:
         yield from _out_of_reach(place, value)
     elif kind is dict:
         yield from _out_of_reach(place, value.values())
-    elif kind.__module__ != "builtins" and not belongs_to_threads(kind.__module__):
+    elif not belongs_to_threads(kind.__module__):
         for name, each in _items(_own_attributes(value)):
             yield from _look_at(place.inside(value, name), each, _no_deeper)
 
