@@ -132,6 +132,14 @@ without = type("Without", (local,), {})()
     assert left() == []
 
 
+def test_a_subclass_that_no_living_thread_has_used(older: Older) -> None:
+    module = older("class State(local):\n    def __init__(self): self.a = 1")
+    state = in_thread(module.State)
+    reroute.install()
+    assert in_another_unit(lambda: state.a) == state.a == 1
+    assert in_another_unit(lambda: state.a) == in_thread(lambda: state.a) == 1
+
+
 def test_uninstalling_puts_everything_back(older: Older) -> None:
     module = older("""
 state = local()

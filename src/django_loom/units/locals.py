@@ -157,10 +157,14 @@ def _adopt(local: LocalBase) -> ValuesByUnit:
     for each in gc.get_referents(local):
         if type(each) is tuple:
             args = each
-        elif type(each) is dict and each is not own and all(type(key) is str for key in each):
+        elif type(each) is dict and each is not own and _has_names(each):
             kwargs = each
     table: ValuesByUnit = own.setdefault("_loom_table", _table_for(type(local), (args, kwargs)))
     return table
+
+
+def _has_names(given: dict[Any, Any]) -> bool:
+    return bool(given) and all(type(key) is str for key in given)
 
 
 def _values_of_thread(local: LocalBase, table: ValuesByUnit) -> Values:
