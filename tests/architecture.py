@@ -14,6 +14,7 @@ LAYERS = [
     {"exceptions"},
     {"conf", "versions"},
     {"bridge"},
+    {"units"},
     {"net"},
     {"db", "cache", "mail", "http"},
     {"realtime", "storage"},
@@ -29,6 +30,7 @@ RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 ALLOWED_FOREIGN = {
     "exceptions": {"django"},
     "bridge": {"greenlet"},
+    "units": {"django"},
     "net": {"greenlet"},
     "lab": {"click", "rich", "hdrh", "matplotlib", "uvloop"},
 }

@@ -25,6 +25,7 @@ DEFAULTS = {
     "BODY_TIMEOUT": 30.0,
     "BODY_RATE": 500,
     "GC_THRESHOLD": (20_000, 20, 50),
+    "THREAD_LOCALS": (),
 }
 # For each key: values that are right, and that are wrong.
 RIGHT: dict[str, list[Any]] = {
@@ -35,6 +36,7 @@ RIGHT: dict[str, list[Any]] = {
     "BODY_TIMEOUT": [0.5, 1, float("inf")],
     "BODY_RATE": [1, 10**9],
     "GC_THRESHOLD": [(700, 10, 10), [1, 1, 1], None],
+    "THREAD_LOCALS": [("vendor",), ["vendor.sdk", "other"], ()],
 }
 WRONG: dict[str, list[Any]] = {
     "SYNC_VIEWS": ["threads", "", None, True, ["loop"]],
@@ -44,6 +46,7 @@ WRONG: dict[str, list[Any]] = {
     "BODY_TIMEOUT": [0, -1.0, "30", None, True, float("nan")],
     "BODY_RATE": [0, -1, 500.0, "500", None, True],
     "GC_THRESHOLD": [(0, 10, 10), (700, 10), 700, (700, 10, True), "700"],
+    "THREAD_LOCALS": ["vendor", None, {"vendor"}, ("",), ("vendor.",), (b"vendor",), ("a-b",)],
 }
 EXPECTED = {
     "SYNC_VIEWS": "'thread' or 'loop'",
@@ -53,6 +56,7 @@ EXPECTED = {
     "BODY_TIMEOUT": "seconds above 0",
     "BODY_RATE": "a whole number of at least 1",
     "GC_THRESHOLD": "three whole numbers of at least 1, as gc.set_threshold() takes, or None",
+    "THREAD_LOCALS": "a tuple or list of the names of packages or modules",
 }
 
 

@@ -113,7 +113,8 @@ def values() -> dict[str, Any]:
     for row in reroute.REBINDINGS:
         try:
             module = import_module(row.module)
-            found[f"{row.module}.{row.attribute}"] = attrgetter(row.attribute)(module)
+            value = attrgetter(row.attribute)(module)
+            found[f"{row.module}.{row.attribute}"] = getattr(value, "__func__", value)
         except (ModuleNotFoundError, AttributeError):
             continue
     return found

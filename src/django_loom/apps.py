@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from django.apps import AppConfig
 from django.core.signals import request_started
 
@@ -13,12 +15,19 @@ class LoomConfig(AppConfig):
     label = "django_loom"
     verbose_name = "django-loom"
 
-    def ready(self) -> None:
-        """Run once, when Django starts."""
+    def __init__(self, app_name: str, app_module: ModuleType) -> None:
+        """Run once, before the apps listed later and all models are imported."""
+        super().__init__(app_name, app_module)
         from . import versions
 
         versions.require_supported()
-        from . import checks, reroute  # which need what such a version has
+        from . import reroute  # which needs what such a version has
+
+        reroute.install_at_load()
+
+    def ready(self) -> None:
+        """Run once, when Django starts."""
+        from . import checks, reroute
         from .db.query_capture import begin_logs
 
         checks.register_checks()

@@ -9,6 +9,8 @@
 ``django_loom.W002``   The project's ASGI module still makes Django's own application. It is
                        the module of ASGI_APPLICATION, else the ``asgi`` beside that of
                        WSGI_APPLICATION.
+``django_loom.W003``   A module of the project made a ``threading.local``, or a subclass of it,
+                       before django-loom was loaded, in a place where it cannot be replaced.
 =====================  ==========================================================================
 
 What cannot be left to a check is an error at start: an unsupported version of Python or
@@ -27,6 +29,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from .conf import loom_settings
 from .exceptions import LoomSettingError
+from .units import sweep
 
 
 def register_checks() -> None:
@@ -35,6 +38,7 @@ def register_checks() -> None:
     register(check_engines)
     register(check_loom_setting)
     register(check_asgi_module)
+    register(check_thread_locals)
 
 
 def check_engines(**kwargs: Any) -> list[CheckMessage]:
@@ -90,6 +94,23 @@ def check_asgi_module(**kwargs: Any) -> list[CheckMessage]:
             ),
             id="django_loom.W002",
         )
+    ]
+
+
+def check_thread_locals(**kwargs: Any) -> list[CheckMessage]:
+    """Look for locals of the project that are older than ours and still there."""
+    found = dict.fromkeys((each.module, each.name) for each in sweep.find())
+    return [
+        Warning(
+            f"{name} in {module} is a threading.local from before django_loom was loaded: "
+            "concurrent requests share its values.",
+            hint=(
+                "Put 'django_loom' first in INSTALLED_APPS, and do not import this module from "
+                'the settings. If it does no harm, name it in LOOM["THREAD_LOCALS"].'
+            ),
+            id="django_loom.W003",
+        )
+        for module, name in found
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -38,6 +39,10 @@ class LoomSettings:
     GC_THRESHOLD: tuple[int, int, int] | None = (20_000, 20, 50)
     """``gc.set_threshold()`` of a server process, where requests that wait keep many objects."""
 
+    THREAD_LOCALS: tuple[str, ...] = ()
+    """Packages and modules whose ``threading.local`` stays the thread's. In others it keeps the
+    values of a unit of work: a request with all it starts, or an outermost ``run_sync()``."""
+
     def __post_init__(self) -> None:
         """Check each value.
 
@@ -56,6 +61,11 @@ class LoomSettings:
             "GC_THRESHOLD",
             self.GC_THRESHOLD is None or _are_thresholds(self.GC_THRESHOLD),
             "three whole numbers of at least 1, as gc.set_threshold() takes, or None",
+        )
+        self._require(
+            "THREAD_LOCALS",
+            _are_modules(self.THREAD_LOCALS),
+            "a tuple or list of the names of packages or modules",
         )
         timeout: object = self.BODY_TIMEOUT
         is_seconds = isinstance(timeout, int | float) and not isinstance(timeout, bool)
@@ -80,6 +90,13 @@ def _are_thresholds(value: object) -> bool:
     )
 
 
+def _are_modules(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(
+        isinstance(each, str) and all(part.isidentifier() for part in each.split("."))
+        for each in value
+    )
+
+
 @lru_cache(maxsize=1)
 def loom_settings() -> LoomSettings:
     """Return ``settings.LOOM`` with defaults for what it leaves out.
@@ -94,6 +111,16 @@ def loom_settings() -> LoomSettings:
         if key not in known:
             raise LoomSettingError(f"LOOM has the unknown key {key!r}. Known: {', '.join(known)}.")
     return LoomSettings(**given)
+
+
+def thread_locals() -> Sequence[str]:
+    """Return ``LOOM["THREAD_LOCALS"]``; nothing if the settings are wrong, or not there yet.
+
+    Locals are made at any time: a mistake in the settings is not theirs to report.
+    """
+    given: Any = getattr(settings, "LOOM", None) if settings.configured else None
+    names: Any = given.get("THREAD_LOCALS", ()) if isinstance(given, dict) else ()
+    return names if _are_modules(names) else ()
 
 
 def require_app(what: str) -> None:

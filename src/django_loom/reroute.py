@@ -8,8 +8,9 @@ CPU. ``sync_to_async()`` in the user's own code is not touched.
 from __future__ import annotations
 
 import sys
+from _threading_local import local as PythonThreadLocal
 from asyncio import _get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -27,6 +28,7 @@ from django.db import connections
 
 from .bridge import await_, current_call, loop_hidden, run_in_thread, run_sync
 from .reroute_table import CALL_SITES, Bridge
+from .units import Local, ThreadLocal, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Rebinding:
     """One foreign name: ``module``, the path of the attribute in it, and its value.
 
     ``replacement`` gets the present value. ``app`` must be installed, if named;
-    Django must be older than ``before``.
+    Django must be older than ``before``. With ``at_load`` it is done when the app is
+    loaded, before other apps and models are imported.
     """
 
     module: str
@@ -42,6 +45,7 @@ class Rebinding:
     replacement: Callable[[Any], Any]
     app: str | None = None
     before: tuple[int, int] | None = None
+    at_load: bool = False
 
 
 def _sync_to_async(policy: Bridge) -> Callable[[Any], Any]:
@@ -224,9 +228,16 @@ def _callbacks_without_loop(original: Any) -> Any:
     return classmethod(wraps(original.__func__)(capture))
 
 
+def _local_of_units(original: Any) -> Any:
+    """Make locals that a unit of work keeps, but where another has replaced the class."""
+    return Local if original in (ThreadLocal, PythonThreadLocal) else original
+
+
 _AUTH = "django.contrib.auth"
 
 REBINDINGS: tuple[Rebinding, ...] = (
+    Rebinding("threading", "local", _local_of_units, at_load=True),
+    Rebinding("_threading_local", "local", _local_of_units, at_load=True),
     Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
@@ -268,11 +279,18 @@ REBINDINGS: tuple[Rebinding, ...] = (
 
 # What has been rebound: the row, the owner of the name, the name, and its value before.
 _rebound: list[tuple[Rebinding, Any, str, Any]] = []
+# The same for names in the project's own modules, which no row can name.
+_replaced: list[tuple[Any, str, Any]] = []
 
 
 def is_installed() -> bool:
     """Tell if the rerouting is in place."""
     return bool(_rebound)
+
+
+def install_at_load() -> None:
+    """Rebind what cannot wait until all apps are loaded, as the app does when it is loaded."""
+    _rebind_rows([row for row in REBINDINGS if row.at_load])
 
 
 def install() -> None:
@@ -281,17 +299,36 @@ def install() -> None:
     The app does this when Django starts. Without the app, call it yourself; before
     ``django.setup()`` it leaves out modules that need a loaded application.
     """
-    done = {row for row, *_ in _rebound}
-    for row in REBINDINGS:
-        if row not in done and _applies(row):
-            _rebind(row)
+    _rebind_rows(REBINDINGS)
+    if apps.apps_ready:
+        _replace_older_locals()
 
 
 def uninstall() -> None:
     """Put every name back, as tests do."""
+    while _replaced:
+        owner, name, original = _replaced.pop()
+        setattr(owner, name, original)
     while _rebound:
         _, owner, name, original = _rebound.pop()
         setattr(owner, name, original)
+
+
+def _rebind_rows(rows: Iterable[Rebinding]) -> None:
+    done = {row for row, *_ in _rebound}
+    for row in rows:
+        if row not in done and _applies(row):
+            _rebind(row)
+
+
+def _replace_older_locals() -> None:
+    """Replace locals that the project made before the app was loaded."""
+    for found in sweep.replacements():
+        try:
+            setattr(found.owner, found.attribute, found.replacement)
+        except (AttributeError, TypeError):
+            continue  # a class or an object that refuses: the system check names it
+        _replaced.append((found.owner, found.attribute, found.value))
 
 
 def _applies(row: Rebinding) -> bool:

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext, override_settings
 
 import django_loom
 from django_loom import run_sync
-from django_loom.db import registry
+from django_loom.db import parking
 from tests.db.support import let_others_run
 from tests.loops import LoopRunner
 from tests.testapp.models import Author

@@ -1,0 +1,184 @@
+"""Find the locals of a project that are older than ours: made before the app was loaded.
+
+Only what is imported already is looked at, and nothing is changed here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.conf import settings
+
+from .locals import Local, LocalBase, ThreadLocal, local_with
+from .policy import belongs_to_threads
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A real local, the real class, or a subclass of it; ``replacement`` makes the new value.
+
+    ``owner`` has it in ``attribute``. It is None if what has it cannot be changed.
+    """
+
+    module: str
+    name: str
+    owner: Any
+    attribute: str
+    value: Any
+    replacement: Any = None
+
+
+def replacements() -> list[Found]:
+    """Return what can be replaced. One object that several modules have stays one."""
+    made: dict[int, Local] = {}
+    changes = []
+    for found in find():
+        if found.owner is None:
+            continue
+        if type(found.value) is ThreadLocal:
+            # Kept in `found`, so its id is not another's.
+            if id(found.value) not in made:
+                made[id(found.value)] = local_with(found.value.__dict__)
+            new: Any = made[id(found.value)]
+        else:
+            new = found.replacement
+        changes.append(
+            Found(found.module, found.name, found.owner, found.attribute, found.value, new)
+        )
+    return changes
+
+
+def find() -> Iterator[Found]:
+    """Look through the modules of the project, its apps and its middleware."""
+    for name, module in project_modules():
+        for attribute, value in list(vars(module).items()):
+            try:
+                found = [*_look_at(_Place(name, attribute, module, attribute), value, _look_inside)]
+            except Exception:  # a type may refuse even to be compared
+                continue
+            yield from found
+
+
+def project_modules() -> Iterator[tuple[str, ModuleType]]:
+    """Return what is imported of the packages that settings name, by its name."""
+    packages = {name.partition(".")[0] for name in _named_by_settings()}
+    for name, module in list(sys.modules.items()):
+        if (
+            name.partition(".")[0] in packages
+            and isinstance(module, ModuleType)
+            and not belongs_to_threads(name)
+        ):
+            yield name, module
+
+
+def _named_by_settings() -> Iterator[str]:
+    yield from (config.name for config in apps.get_app_configs())
+    yield from (name for name in settings.MIDDLEWARE if isinstance(name, str))
+    for setting in ("SETTINGS_MODULE", "ROOT_URLCONF"):
+        name = getattr(settings, setting, None)
+        if isinstance(name, str):
+            yield name
+
+
+class _Place(NamedTuple):
+    module: str
+    name: str
+    owner: Any
+    attribute: str
+
+    def found(self, value: Any, replacement: Any = None) -> Found:
+        return Found(self.module, self.name, self.owner, self.attribute, value, replacement)
+
+    def inside(self, owner: Any, attribute: str) -> _Place:
+        return _Place(self.module, f"{self.name}.{attribute}", owner, attribute)
+
+
+# What is not worth a look: most of what a module has.
+_NEVER = {str, bytes, int, float, bool, type(None), ModuleType, BuiltinFunctionType}
+_NEVER_INSIDE = _NEVER | {FunctionType, property, classmethod, staticmethod, list, dict, tuple, set}
+_Inside = Callable[[_Place, Any], Iterator[Found]]
+
+
+def _look_at(place: _Place, value: Any, inside: _Inside) -> Iterator[Found]:
+    # By type(), since isinstance() would wake what is lazy.
+    kind = type(value)
+    if kind in _NEVER:
+        return
+    if kind is ThreadLocal:
+        yield place.found(value)
+    elif value is ThreadLocal:
+        yield place.found(value, Local)
+    elif issubclass(kind, type) and issubclass(value, ThreadLocal):
+        yield from _look_at_subclass(place, value)
+    else:
+        yield from inside(place, value)
+
+
+def _look_at_subclass(place: _Place, cls: type) -> Iterator[Found]:
+    """Find the bases of a class that should have been ours, had the app been loaded before.
+
+    To change them keeps the class what it is, with all its instances.
+    """
+    for each in cls.__mro__:
+        if ThreadLocal in each.__bases__ and not belongs_to_threads(each.__module__):
+            # Its instances keep what we need in their own dictionary, if they have one.
+            owner = each if each.__dictoffset__ else None
+            bases = tuple(LocalBase if base is ThreadLocal else base for base in each.__bases__)
+            yield Found(
+                each.__module__, each.__qualname__, owner, "__bases__", each.__bases__, bases
+            )
+
+
+def _look_inside(place: _Place, value: Any) -> Iterator[Found]:
+    """Look one level into a class, an object or a container of the project."""
+    kind = type(value)
+    if issubclass(kind, type):
+        if value.__module__ == place.module:
+            for name, each in _items(vars(value)):
+                yield from _look_at(place.inside(value, name), each, _no_deeper)
+    elif issubclass(kind, FunctionType):
+        yield from _out_of_reach(place, _held_by_function(value))
+    elif kind in (list, tuple, set, frozenset):
+        yield from _out_of_reach(place, value)
+    elif kind is dict:
+        yield from _out_of_reach(place, value.values())
+    elif not belongs_to_threads(kind.__module__):
+        for name, each in _items(_own_attributes(value)):
+            yield from _look_at(place.inside(value, name), each, _no_deeper)
+
+
+def _items(names: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in [*names.items()] if type(value) not in _NEVER_INSIDE]
+
+
+def _no_deeper(place: _Place, value: Any) -> Iterator[Found]:
+    return iter(())
+
+
+def _out_of_reach(place: _Place, values: Any) -> Iterator[Found]:
+    for each in list(values):
+        if type(each) is ThreadLocal:
+            yield Found(place.module, place.name, None, "", each)
+
+
+def _held_by_function(function: FunctionType) -> Iterator[Any]:
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+
+
+def _own_attributes(value: Any) -> dict[str, Any]:
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except (AttributeError, TypeError):
+        return {}
+    return own if type(own) is dict else {}

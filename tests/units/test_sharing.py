@@ -1,0 +1,210 @@
+"""Which code sees which unit's values: tasks, calls, threads, greenlets, code that outlives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import greenlet
+import pytest
+from asgiref.sync import sync_to_async
+
+from django_loom import await_, run_sync
+from django_loom.bridge import unit_of_work
+from tests.loops import LoopRunner
+from tests.units.tools import in_another_unit, in_thread
+
+UNITS = 50
+
+
+def read(local: Any) -> Any:
+    return getattr(local, "x", None)
+
+
+def test_a_unit_has_its_own_values_and_so_has_the_thread() -> None:
+    local = threading.local()
+    local.x = "thread"
+    with unit_of_work():
+        assert read(local) is None
+        local.x = "unit"
+        assert in_another_unit(lambda: read(local)) is None
+        assert in_thread(lambda: read(local)) is None
+        assert read(local) == "unit"
+    assert read(local) == "thread"
+    assert in_thread(lambda: read(local)) is None
+
+
+def test_tasks_threads_and_calls_of_a_unit_share_its_values(loop_runner: LoopRunner) -> None:
+    local = threading.local()
+
+    def change() -> Any:
+        before, local.x = read(local), read(local) + 1
+        return before
+
+    async def child() -> Any:
+        return change()
+
+    async def unit() -> list[Any]:
+        with unit_of_work():
+            local.x = 0
+            seen = [
+                change(),
+                await asyncio.create_task(child()),
+                await sync_to_async(change)(),
+                await sync_to_async(change, thread_sensitive=False)(),
+                await asyncio.to_thread(change),
+                await run_sync(change),
+                await run_sync(lambda: await_(child())),
+                *await asyncio.gather(child(), run_sync(change)),
+            ]
+            return [*seen, local.x]
+
+    assert loop_runner(unit()) == list(range(10))
+    assert read(local) is None
+
+
+def test_an_outermost_call_is_a_unit_and_calls_inside_are_of_it(loop_runner: LoopRunner) -> None:
+    local = threading.local()
+
+    def inner() -> Any:
+        return read(local)
+
+    def outer(value: int) -> Any:
+        local.x = value
+        await_(asyncio.sleep(0))
+        return local.x, await_(run_sync(inner))
+
+    async def main() -> Any:
+        return await asyncio.gather(*(run_sync(outer, n) for n in range(UNITS))), read(local)
+
+    assert loop_runner(main()) == ([(n, n) for n in range(UNITS)], None)
+
+
+def test_many_units_at_once_on_a_loop_and_in_threads() -> None:
+    class State(threading.local):
+        def __init__(self, log: list[str]) -> None:
+            self.log = [*log]
+
+    local = State(["made"])
+    threads = 4
+    together = threading.Barrier(threads)
+
+    def note(name: str) -> None:
+        local.log.append(name)
+
+    async def unit(name: str) -> None:
+        with unit_of_work():
+            expected = ["made"]
+            for step in range(10):
+                part = f"{name} {step}"
+                await run_sync(note, part)
+                expected.append(part)
+                await asyncio.sleep(0)
+                note(part)
+                expected.append(part)
+                if step % 5 == 0:
+                    await sync_to_async(note)(part)
+                    expected.append(part)
+                assert local.log == expected
+
+    async def units(thread: int) -> None:
+        await asyncio.gather(*(unit(f"{thread} {n}") for n in range(UNITS)))
+
+    def in_each_thread(thread: int) -> None:
+        local.log.append(f"thread {thread}")
+        together.wait(30)
+        asyncio.run(units(thread))
+        assert local.log == ["made", f"thread {thread}"]
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(in_each_thread, range(threads)))
+
+
+def test_a_thread_with_a_copied_context_is_in_the_unit_and_one_without_is_not() -> None:
+    local = threading.local()
+    with unit_of_work():
+        local.x = 1
+        context = contextvars.copy_context()
+        assert in_thread(lambda: context.run(read, local)) == 1
+        assert in_thread(lambda: read(local)) is None
+
+
+def test_code_that_outlives_its_unit_still_sees_its_values() -> None:
+    local = threading.local()
+
+    async def main() -> Any:
+        goes_on = asyncio.Event()
+
+        async def task() -> Any:
+            await goes_on.wait()
+            local.y = 2
+            return vars(local)
+
+        with unit_of_work():
+            local.x = 1
+            outliving = asyncio.create_task(task())
+        local.x = "thread"
+        with unit_of_work():
+            goes_on.set()
+            return await outliving
+
+    assert asyncio.run(main()) == {"x": 1, "y": 2}
+
+
+def test_a_greenlet_that_a_library_starts_in_a_call_is_in_its_unit() -> None:
+    local = threading.local()
+
+    def change() -> Any:
+        seen, local.x, local.y = read(local), 2, 3
+        del local.y
+        return seen
+
+    def call() -> Any:
+        local.x = 1
+        seen = greenlet.greenlet(change).switch()
+        return seen, vars(local)
+
+    async def main() -> Any:
+        return await run_sync(call)
+
+    assert asyncio.run(main()) == (1, {"x": 2})
+
+
+def test_two_threads_of_one_unit_that_meet_in_init_get_the_same_values() -> None:
+    meets = threading.Barrier(2)
+    waits = False
+
+    class Meeting(threading.local):
+        def __init__(self) -> None:
+            if waits:
+                meets.wait(30)
+
+        @property
+        def values(self) -> Any:
+            return self.__dict__
+
+    local = Meeting()
+    waits = True
+    with unit_of_work(), ThreadPoolExecutor(1) as pool:
+        context = contextvars.copy_context()
+        other = pool.submit(context.run, lambda: local.values)
+        meets.wait(30)  # the other is in __init__; this thread does not run it again
+        assert local.values is other.result(30)
+
+
+@pytest.mark.parametrize("unit_first", [True, False])
+def test_a_local_that_a_class_makes_for_each_object(unit_first: bool) -> None:
+    class Registry:
+        shared = threading.local()
+
+        def __init__(self) -> None:
+            self.own = threading.local()
+
+    first, second = in_another_unit(Registry) if unit_first else Registry(), Registry()
+    with unit_of_work():
+        first.own.x, first.shared.x = 1, 2
+        assert (read(second.own), read(second.shared)) == (None, 2)
+    assert (read(first.own), read(first.shared)) == (None, None)
