@@ -1,0 +1,104 @@
+"""Lets many visit the site of a package: `python -m tests.packages.child <row> <engine>`.
+
+In a process of its own, for each site has settings of its own, and packages patch Django. It
+prints what was expected and what came. PACKAGES_WORLD=stock runs it on Django alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+
+from tests.packages.table import Row, rows
+from tests.packages.visits import STOCK, VISITORS, Visits
+
+BACKENDS = "django.db.backends" if STOCK else "django_loom.db"
+CONTRIB = ["django.contrib.contenttypes", "django.contrib.auth"]
+ROOM = VISITORS + 16
+
+
+class NoMigrations:
+    """Tables come straight from the models, in a fifth of the time."""
+
+    def __contains__(self, label: str) -> bool:
+        return True
+
+    def __getitem__(self, label: str) -> None:
+        return None
+
+
+def settings_of(row: Row, engine: str) -> dict[str, Any]:
+    named = {"{engine}": f"{BACKENDS}.{engine}"}
+    own = {key: named.get(str(value), value) for key, value in row.settings.items()}
+    options: dict[str, Any] = {} if STOCK else {"pool": {"max_size": ROOM}}
+    if engine == "sqlite3":
+        options = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
+    database = {
+        "ENGINE": named.get(row.engine, row.engine),
+        "OPTIONS": options,
+        **json.loads(os.environ["PACKAGES_DATABASE"]),
+    }
+    given: dict[str, Any] = {
+        "ALLOWED_HOSTS": ["*"],
+        "DATABASES": {"default": database},
+        "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+        "INSTALLED_APPS": [*CONTRIB, *row.apps, "tests.packages.apps.SiteConfig"],
+        "LOGGING_CONFIG": None,
+        "MIDDLEWARE": row.middleware,
+        "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
+        "ROOT_URLCONF": row.module,
+        "SECRET_KEY": "for the tests only",
+        "USE_TZ": True,
+    }
+    if not row.migrations:
+        given["MIGRATION_MODULES"] = NoMigrations()
+    if not STOCK:
+        given["INSTALLED_APPS"].insert(0, "django_loom")
+        given["LOOM"] = {"THREADS": ROOM}
+    return given | own
+
+
+def application() -> Any:
+    if STOCK:
+        from django.core.asgi import get_asgi_application
+    else:
+        from django_loom.asgi import get_asgi_application
+    return get_asgi_application()
+
+
+async def visited(visit: Any) -> list[Any]:
+    visits = Visits(application())
+    await visit(visits)
+    return visits.findings
+
+
+def main(name: str, engine: str) -> list[Any]:
+    row = rows()[name]
+    settings.configure(**settings_of(row, engine))
+
+    import django
+
+    django.setup()
+
+    from django.contrib.auth.models import User
+    from django.core.management import call_command
+    from django.db import connections
+
+    site = import_module(row.module)
+    call_command("migrate", verbosity=0, interactive=False, run_syncdb=True)
+    User.objects.bulk_create(User(pk=n + 1, username=f"user{n}") for n in range(VISITORS))
+    if hasattr(site, "prepare"):
+        site.prepare()
+    connections.close_all()
+    return asyncio.run(visited(site.visit))
+
+
+if __name__ == "__main__":
+    output, sys.stdout = sys.stdout, sys.stderr  # packages that print do not spoil the findings
+    print(json.dumps(main(*sys.argv[1:])), file=output)
