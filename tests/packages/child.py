@@ -38,7 +38,7 @@ def settings_of(row: Row, engine: str) -> dict[str, Any]:
     own = {key: named.get(str(value), value) for key, value in row.settings.items()}
     options: dict[str, Any] = {} if STOCK else {"pool": {"max_size": ROOM}}
     if engine == "sqlite3":
-        options = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
+        options |= {"timeout": 20, "transaction_mode": "IMMEDIATE"}
     database = {
         "ENGINE": named.get(row.engine, row.engine),
         "OPTIONS": options,
@@ -88,10 +88,12 @@ def main(name: str, engine: str) -> list[Any]:
 
     from django.contrib.auth.models import User
     from django.core.management import call_command
+    from django.core.management.commands import migrate
     from django.db import connections
 
     site = import_module(row.module)
-    call_command("migrate", verbosity=0, interactive=False, run_syncdb=True)
+    # Django's own command, where a package has another of that name.
+    call_command(migrate.Command(), verbosity=0, interactive=False, run_syncdb=True)
     User.objects.bulk_create(User(pk=n + 1, username=f"user{n}") for n in range(VISITORS))
     if hasattr(site, "prepare"):
         site.prepare()

@@ -57,21 +57,26 @@ def number_of(request: HttpRequest) -> int:
 def views(work: Work) -> list[URLPattern]:
     """The work in a synchronous view on the loop, in one in a thread, and from an async view."""
 
-    def view(request: HttpRequest) -> JsonResponse:
-        here = meeting
+    def answer(request: HttpRequest) -> JsonResponse:
+        here, number = meeting, number_of(request)
         meet = async_to_sync(here.arrive)
-        return JsonResponse(work(request, lambda: meet(number_of(request))), safe=False)
+        return JsonResponse(work(request, lambda: meet(number)), safe=False)
+
+    def on_the_loop(request: HttpRequest) -> JsonResponse:
+        return answer(request)
+
+    def in_a_thread(request: HttpRequest) -> JsonResponse:
+        return answer(request)
 
     async def async_view(request: HttpRequest) -> JsonResponse:
-        return await sync_to_async(view)(request)
+        return await sync_to_async(answer)(request)
 
-    if STOCK:
-        on_loop = in_thread = view
-    else:
+    if not STOCK:
         import django_loom
 
-        on_loop, in_thread = django_loom.on_loop(view), django_loom.in_thread(view)
-    kinds = zip(KINDS, [on_loop, in_thread, async_view], strict=True)
+        on_the_loop = django_loom.on_loop(on_the_loop)
+        in_a_thread = django_loom.in_thread(in_a_thread)
+    kinds = zip(KINDS, [on_the_loop, in_a_thread, async_view], strict=True)
     return [path(f"{kind}/", each) for kind, each in kinds]
 
 

@@ -10,16 +10,16 @@ from tests.packages.visits import Meet, Visits, views
 
 
 def work(request: HttpRequest, meet: Meet) -> list[str]:
-    """The current user, before others came and after, with a query between."""
-    before = get_current_user().username
+    """The current user before others came, and after, with a query between."""
+    before = get_current_user()
     meet()
     User.objects.count()
-    own = "own" if get_current_request().GET == request.GET else "another's"
-    return [before, get_current_user().username, own]
+    current = get_current_request()
+    return [str(before), str(get_current_user()), current and current.GET["visitor"]]
 
 
 urlpatterns = views(work)
 
 
 async def visit(visits: Visits) -> None:
-    await visits.each_kind("users", lambda number: [f"user{number}"] * 2 + ["own"])
+    await visits.each_kind("users", lambda number: [*[f"user{number}"] * 2, str(number)])

@@ -15,10 +15,10 @@ class Note(models.Model):
 
 
 def work(request: HttpRequest, meet: Meet) -> list[str]:
-    before = get_current_authenticated_user().username
+    before = get_current_authenticated_user()
     meet()
     note = Note.objects.create()
-    return [before, get_current_authenticated_user().username, note.author.username]
+    return [str(user) for user in (before, get_current_authenticated_user(), note.author)]
 
 
 urlpatterns = views(work)

@@ -19,7 +19,7 @@ def work(request: HttpRequest, meet: Meet) -> list[str]:
     meet()
     note.text = f"changed by {number_of(request)}"
     note.save()
-    return [record.history_user.username for record in note.history.order_by("pk")]
+    return [str(record.history_user) for record in note.history.order_by("pk")]
 
 
 urlpatterns = views(work)
