@@ -34,13 +34,13 @@ class NoMigrations:
 
 
 def settings_of(row: Row, engine: str) -> dict[str, Any]:
-    named = {"{engine}": f"{BACKENDS}.{engine}"}
-    own = {key: named.get(str(value), value) for key, value in row.settings.items()}
+    backend = f"{BACKENDS}.{engine}"
+    own = json.loads(json.dumps(row.settings).replace("{engine}", backend))
     options: dict[str, Any] = {} if STOCK else {"pool": {"max_size": ROOM}}
     if engine == "sqlite3":
         options |= {"timeout": 20, "transaction_mode": "IMMEDIATE"}
     database = {
-        "ENGINE": named.get(row.engine, row.engine),
+        "ENGINE": row.engine.replace("{engine}", backend),
         "OPTIONS": options,
         **json.loads(os.environ["PACKAGES_DATABASE"]),
     }

@@ -47,11 +47,13 @@ def wrong(found: list[Any]) -> dict[str, str]:
 
 
 def difference(expected: Any, got: Any) -> str:
-    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got) > 1:
-        pairs = [pair for pair in zip(expected, got, strict=True) if pair[0] != pair[1]]
-        first = "expected {!r}, got {!r}".format(*pairs[0])
-        return f"{len(pairs)} of {len(got)}, the first: {first}"
-    return f"expected {expected!r}, got {got!r}"
+    if not isinstance(expected, list) or not isinstance(got, list):
+        return f"expected {expected!r}, got {got!r}"
+    if len(expected) != len(got):
+        return f"expected {len(expected)}, got {len(got)}: {str(got[:3])[:500]}"
+    pairs = [pair for pair in zip(expected, got, strict=True) if pair[0] != pair[1]]
+    first = "expected {!r}, got {!r}".format(*pairs[0])[:500]
+    return f"{len(pairs)} of {len(got)}, the first: {first}"
 
 
 @pytest.mark.parametrize("world", ["loom", "stock"])
@@ -65,8 +67,9 @@ def test_each_visitor_finds_its_own(
 
 
 def test_a_difference_is_told_in_short() -> None:
-    found = [["a", [1, 2, 3], [1, 3, 3]], ["b", 1, 1], ["c", None, [1]]]
+    found = [["a", [1, 2, 3], [1, 3, 3]], ["b", 1, 1], ["c", None, [1]], ["d", [1], []]]
     assert wrong(found) == {
         "a": "1 of 3, the first: expected 2, got 3",
         "c": "expected None, got [1]",
+        "d": "expected 1, got 0: []",
     }

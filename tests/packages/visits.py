@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,28 +24,29 @@ Work = Callable[[HttpRequest, Meet], Any]
 
 
 class Meeting:
-    """Where the requests of one round wait until all of them are there."""
+    """Where the requests of one round wait for each other, as often as they like."""
 
-    def __init__(self, expected: int) -> None:
-        self.expected = expected
-        self.arrived: set[int] = set()
-        self.complete = asyncio.Event()
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self.expected = set(numbers)
+        self.times = dict.fromkeys(self.expected, 0)
+        self.complete: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def arrive(self, number: int) -> None:
-        self.arrived.add(number)
+        self.times[number] += 1
+        time = self.times[number]
         self._look()
         async with asyncio.timeout(20):
-            await self.complete.wait()
+            await self.complete[time].wait()
 
     def answered(self, number: int) -> None:
-        """Do not wait for a request that failed before it arrived."""
-        if number not in self.arrived:
-            self.expected -= 1
-            self._look()
+        """Do not wait for a request that is over, as one that failed is early."""
+        self.expected.discard(number)
+        self._look()
 
     def _look(self) -> None:
-        if len(self.arrived) >= self.expected:
-            self.complete.set()
+        for time in range(1, max(self.times.values()) + 1):
+            if all(self.times[number] >= time for number in self.expected):
+                self.complete[time].set()
 
 
 meeting: Meeting
@@ -90,6 +92,10 @@ class Visits:
     def check(self, what: str, expected: Any, got: Any) -> None:
         self.findings.append((what, expected, got))
 
+    async def in_sync(self, function: Callable[[], Any]) -> Any:
+        """What a synchronous function returns, outside any request."""
+        return await sync_to_async(function)()
+
     async def outside(self, query: str) -> list[list[Any]]:
         """The rows as they are committed, over a connection that Django knows nothing of."""
         import psycopg
@@ -124,7 +130,7 @@ class Visits:
         """What a kind of view answers to requests that are all in their views at one moment."""
         global meeting
         numbers = list(visitors)
-        here = meeting = Meeting(len(numbers))
+        here = meeting = Meeting(numbers)
 
         async def visit(number: int) -> Any:
             browser = Browser(self.application)
