@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 
 from tests.packages.table import Row, rows
-from tests.packages.visits import STOCK, VISITORS, Visits
+from tests.packages.visits import STOCK, VISITORS, Visits, psycopg_address
 
 BACKENDS = "django.db.backends" if STOCK else "django_loom.db"
 CONTRIB = ["django.contrib.contenttypes", "django.contrib.auth"]
@@ -33,16 +33,31 @@ class NoMigrations(dict[str, None]):
         return None
 
 
+def make_role(address: dict[str, str]) -> None:
+    """A role that may do everything in the database; the fixture drops it."""
+    import psycopg
+    from psycopg import sql
+
+    role = sql.Identifier(address["NAME"])
+    with psycopg.connect(**psycopg_address(address)) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+        connection.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(role))
+
+
 def settings_of(row: Row, engine: str) -> dict[str, Any]:
     backend = f"{BACKENDS}.{engine}"
     own = json.loads(json.dumps(row.settings).replace("{engine}", backend))
     options: dict[str, Any] = {} if STOCK else {"pool": {"max_size": ROOM}}
     if engine == "sqlite3":
         options |= {"timeout": 20, "transaction_mode": "IMMEDIATE"}
+    address = json.loads(os.environ["PACKAGES_DATABASE"])
+    if row.role:
+        make_role(address)
+        options["assume_role"] = address["NAME"]
     database = {
         "ENGINE": row.engine.replace("{engine}", backend),
         "OPTIONS": options,
-        **json.loads(os.environ["PACKAGES_DATABASE"]),
+        **address,
     }
     given: dict[str, Any] = {
         "ALLOWED_HOSTS": ["*"],
@@ -51,13 +66,12 @@ def settings_of(row: Row, engine: str) -> dict[str, Any]:
         "INSTALLED_APPS": [*CONTRIB, *row.apps, "tests.packages.apps.SiteConfig"],
         "LOGGING_CONFIG": None,
         "MIDDLEWARE": row.middleware,
+        "MIGRATION_MODULES": NoMigrations(),
         "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
         "ROOT_URLCONF": row.module,
         "SECRET_KEY": "for the tests only",
         "USE_TZ": True,
     }
-    if not row.migrations:
-        given["MIGRATION_MODULES"] = NoMigrations()
     if not STOCK:
         given["INSTALLED_APPS"].insert(0, "django_loom")
         given["LOOM"] = {"THREADS": ROOM}

@@ -21,7 +21,7 @@ numbers = count()
 def site_database(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
     """Makes an empty database of an engine, and gives its address; it is gone after the test.
 
-    On PostgreSQL a site may make a role that has the name of its database.
+    On PostgreSQL a site may make a role, which has the name of its database.
     """
     made: list[sql.Identifier] = []
 

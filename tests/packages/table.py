@@ -1,4 +1,4 @@
-"""Reads works_with.toml: the packages, how their sites are set up, and what the docs say of them."""
+"""Reads works_with.toml: the packages, how their sites are set up, what the docs say of them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Row:
     apps: list[str] = field(default_factory=list)
     middleware: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
-    migrations: bool = False
-    """Whether tables are made by migrations, which bring triggers and functions."""
+    role: bool = False
+    """Whether the site has a role of its own, with the name of its database."""
 
     @property
     def module(self) -> str:

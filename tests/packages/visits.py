@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.urls import URLPattern, path
 
@@ -82,6 +83,13 @@ def views(work: Work) -> list[URLPattern]:
     return [path(f"{kind}/", each) for kind, each in kinds]
 
 
+def psycopg_address(database: dict[str, Any]) -> dict[str, Any]:
+    """An entry of DATABASES as psycopg's arguments."""
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD"}
+    address = {key: database[name] for key, name in names.items()}
+    return {"dbname": database["NAME"], "autocommit": True, **address}
+
+
 class Visits:
     """Sends requests, and notes what was expected and what came."""
 
@@ -99,14 +107,9 @@ class Visits:
     async def outside(self, query: str) -> list[list[Any]]:
         """The rows as they are committed, over a connection that Django knows nothing of."""
         import psycopg
-        from django.conf import settings
 
-        known = settings.DATABASES["default"]
-        names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD"}
-        address = {key: known[name] for key, name in names.items()}
-        async with await psycopg.AsyncConnection.connect(
-            dbname=known["NAME"], autocommit=True, **address
-        ) as connection:
+        address = psycopg_address(settings.DATABASES["default"])
+        async with await psycopg.AsyncConnection.connect(**address) as connection:
             cursor = await connection.execute(query)
             return [list(row) for row in await cursor.fetchall()]
 
