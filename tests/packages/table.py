@@ -22,8 +22,10 @@ class Row:
 
     name: str
     package: str
-    keeps: str
+    keeps: str = ""
     """What the package keeps for each request."""
+    looks: str = ""
+    """What it does with the name of the ENGINE."""
     site: str = ""
     """The module of the site, where it is not the row's name."""
     version: str = ""
@@ -31,7 +33,7 @@ class Row:
     needs: list[str] = field(default_factory=list)
     """Other packages that are installed for the site."""
     set: str = ""
-    """What a project sets on django-loom and would not set without it."""
+    """What a project sets for django-loom, beside what the package wants on Django alone."""
     limits: str = ""
     state: str = "expected"
     engines: list[str] = field(default_factory=lambda: ["postgresql"])

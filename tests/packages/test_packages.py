@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pytest
 
-from .table import Row, rows
+from .table import FOLDER, STATES, Row, rows, versions
 
 Database = Callable[[str], dict[str, Any]]
 SITES = [
@@ -64,6 +66,29 @@ def test_each_visitor_finds_its_own(
     found = findings(row, engine, world, site_database(engine))
     assert found
     assert wrong(found) == {}
+    if world == "loom":
+        assert row.state == "works", "its tests pass: say so in works_with.toml"
+
+
+def test_each_site_has_a_row_and_each_row_a_site() -> None:
+    sites = {path.stem for path in FOLDER.joinpath("sites").glob("[!_]*.py")}
+    assert {row.site or row.name for row in rows().values()} == sites
+
+
+@pytest.mark.parametrize("row", rows().values(), ids=lambda row: row.name)
+def test_a_row_says_what_it_should(row: Row) -> None:
+    assert row.state in STATES
+    assert row.keeps or row.looks
+    assert versions()[row.package]
+    assert all(versions()[package] for package in row.needs)
+
+
+def test_each_package_of_the_group_has_a_row() -> None:
+    with FOLDER.parents[1].joinpath("pyproject.toml").open("rb") as file:
+        group = tomllib.load(file)["dependency-groups"]["packages"]
+    named = {re.split("[<>=~]", requirement)[0] for requirement in group}
+    locked = [row for row in rows().values() if not row.version]
+    assert named == {name for row in locked for name in (row.package, *row.needs)}
 
 
 def test_a_difference_is_told_in_short() -> None:
