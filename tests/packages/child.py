@@ -49,7 +49,8 @@ def settings_of(row: Row, engine: str) -> dict[str, Any]:
     own = json.loads(json.dumps(row.settings).replace("{engine}", backend))
     options: dict[str, Any] = {} if STOCK else {"pool": {"max_size": ROOM}}
     if engine == "sqlite3":
-        options |= {"timeout": 20, "transaction_mode": "IMMEDIATE"}
+        quick = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"
+        options |= {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": quick}
     address = json.loads(os.environ["PACKAGES_DATABASE"])
     if row.role:
         make_role(address)

@@ -28,8 +28,6 @@ class Row:
     """What it does with the name of the ENGINE."""
     site: str = ""
     """The module of the site, where it is not the row's name."""
-    version: str = ""
-    """The version tested, where uv.lock has none."""
     needs: list[str] = field(default_factory=list)
     """Other packages that are installed for the site."""
     set: str = ""
@@ -58,5 +56,4 @@ def rows() -> dict[str, Row]:
 def versions() -> dict[str, str]:
     """The versions that the tests are run with, by package."""
     with LOCK.open("rb") as file:
-        locked = {each["name"]: each.get("version", "") for each in tomllib.load(file)["package"]}
-    return locked | {row.package: row.version for row in rows().values() if row.version}
+        return {each["name"]: each.get("version", "") for each in tomllib.load(file)["package"]}
