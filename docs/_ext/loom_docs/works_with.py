@@ -15,9 +15,9 @@ STATES = {"works": "works", "expected": "not yet"}
 def table(kind: str) -> str:
     """Those that keep something for a `request`, or those that look at the `engine`."""
     if kind == "request":
-        header = ["package", "version", "what it keeps", "to set", "what does not work", ""]
+        header = ["package", "version", "what it keeps", "to set", "limits", "state"]
         return markdown_table(header, request_rows(rows().values()))
-    header = ["package", "version", "what it does with the ENGINE", "to set", "what does not work"]
+    header = ["package", "version", "what it does with the ENGINE", "to set", "limits"]
     return markdown_table(header, engine_rows(rows().values()))
 
 
