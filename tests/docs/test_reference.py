@@ -23,6 +23,7 @@ from django_loom.http.view_threads import ThreadStatistics
 from django_loom.lab.catalogue import KINDS
 from django_loom.lab.cli import lab
 from django_loom.lab.experiments import EXPERIMENTS
+from tests.packages.table import rows, versions
 
 pytestmark = pytest.mark.timeout(120)  # the first one waits for the build
 
@@ -93,6 +94,14 @@ def options(group: click.Group, path: str) -> Iterator[str]:
 
 def test_every_experiment_and_server(site: Path) -> None:
     assert not missing(site, "reference/lab", [*EXPERIMENTS, *KINDS])
+
+
+def test_every_package_that_is_tested_with_its_version(site: Path) -> None:
+    page = text(site, "reference/works-with")
+    for row in rows().values():
+        assert re.search(rf"\b{row.package}\s+{re.escape(versions()[row.package])}\b", page)
+        told = [part for part in (row.keeps, row.looks, row.set, row.limits) if part]
+        assert all(part.replace("`", "") in page for part in told)
 
 
 def test_every_page_can_be_reached(site: Path) -> None:

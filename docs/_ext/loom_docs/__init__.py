@@ -9,7 +9,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from . import benchmark, checks, commands, experiments, results, settings
+from . import benchmark, checks, commands, experiments, results, settings, works_with
 
 # Each gives Markdown for the directive's arguments.
 WRITERS: dict[str, Callable[..., str]] = {
@@ -20,6 +20,7 @@ WRITERS: dict[str, Callable[..., str]] = {
     "lab-experiments": experiments.text,
     "lab-metrics": experiments.metrics,
     "lab-results": results.experiment,
+    "works-with": works_with.table,
 }
 
 
