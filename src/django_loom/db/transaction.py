@@ -17,6 +17,7 @@ from django.db.transaction import Atomic, get_connection
 from django_loom.bridge import (
     Unit,
     begin_unit,
+    current_call,
     current_unit,
     is_collecting,
     leave_unit,
@@ -74,7 +75,12 @@ def exit(
         django_exit(block, exc_type, exc, traceback)
         return
     lease = connection.lease_here()
-    if not connection.can_wait(lease):
+    call = current_call()
+    if (
+        is_collecting()
+        or (call is not None and call.closing)
+        or isinstance(exc, _NothingCanWait)
+    ):
         _give_up(block, connection, lease, django_exit, exc or GeneratorExit())
         return
     try:
@@ -103,6 +109,10 @@ def _give_up(
     django_exit(block, type(error), error, error.__traceback__)
     scopes.forget_innermost(connection, lease)
     connection.give_back_if_unneeded(lease)
+
+
+class _NothingCanWait(Exception):
+    """Tells the end of a block that its loop is gone."""
 
 
 class AsyncAtomic(AsyncContextDecorator):
@@ -184,7 +194,7 @@ class _Open:
 
     def give_up(self, error: BaseException) -> None:
         with scopes.inside(self.scope):
-            self.block.__exit__(type(error), error, error.__traceback__)
+            self.block.__exit__(_NothingCanWait, _NothingCanWait(error), error.__traceback__)
         self.leave_unit()
 
     def leave_unit(self) -> None:

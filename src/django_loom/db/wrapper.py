@@ -149,7 +149,9 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         call = current_call()
         if call is not None:
             return not call.closing
-        return _get_running_loop() is None and not lease.on_loop
+        # Without a unit, this is no thread of its, but what the collector ends after its loop.
+        is_member = not lease.on_loop or current_unit() is not None
+        return _get_running_loop() is None and is_member
 
     def thread_has_ended(self) -> None:
         """Close the connection: its thread has ended, and shared it with nobody."""
