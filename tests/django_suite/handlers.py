@@ -31,7 +31,10 @@ from django_loom.http.requests import LoomRequest
 from django_loom.http.view_threads import ViewThreads
 
 HOOKS = DatabaseHooks(
-    django_loom.asgi._atomic, django_loom.asgi._thread_leases, django_loom.asgi._pools
+    django_loom.asgi._atomic,
+    django_loom.asgi._thread_leases,
+    django_loom.asgi._before_wait,
+    django_loom.asgi._pools,
 )
 CHUNK_BYTES = 2**16
 # Each test has a client with a handler of its own; a process has the threads of one application.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.http import HttpResponse
 
 from django_loom.bridge import await_
 from django_loom.exceptions import ThreadsBusy
@@ -16,11 +14,10 @@ from django_loom.exceptions import ThreadsBusy
 from .hooks import DatabaseHooks
 from .placement import streams_body
 from .requests import LoomRequest
+from .responses import busy_response
 from .view_threads import ViewThreads
 
 View = Callable[..., Any]
-
-logger = logging.getLogger("django_loom")
 
 
 class ViewCalls:
@@ -45,8 +42,7 @@ class ViewCalls:
         try:
             response = await_(self._threads.run(view, *args, **kwargs))
         except ThreadsBusy as refusal:
-            logger.warning("503 for %s: %s", args[0].path, refusal)
-            return HttpResponse("Too many requests wait.", status=503, headers={"Retry-After": "1"})
+            return busy_response(args[0], refusal)
         if not getattr(response, "is_rendered", True) and callable(response.render):
             response.render = partial(self._render_in_thread, response)
         return response
