@@ -86,7 +86,8 @@ class Sender:
 
     @property
     def is_complete(self) -> bool:
-        return bool(self.messages) and not self.messages[-1].get("more_body", True)
+        last = self.messages[-1]
+        return last["type"] == "http.response.body" and not last.get("more_body")
 
 
 def sends_whole(runner: LoopRunner, place: str, parts: list[bytes]) -> list[bytes]:
@@ -343,7 +344,10 @@ def test_closing_is_not_cancelled(loop_runner: LoopRunner, place: str) -> None:
 
 
 class Noting:
-    """An iterator that notes what is done with it, and where."""
+    """An iterator that notes what is done with it, and where.
+
+    It is not through before its client has taken its first part.
+    """
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -351,7 +355,7 @@ class Noting:
 
     def __iter__(self) -> Iterator[bytes]:
         self._note("begun")
-        yield b"part"
+        yield from [b"x" * AHEAD_BYTES] * 2
 
     def close(self) -> None:
         self._note("closed")
