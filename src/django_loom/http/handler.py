@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from inspect import CO_COROUTINE
+from types import MethodType
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -24,6 +25,7 @@ from django_loom.exceptions import (
     UnsupportedProtocol,
 )
 
+from .arriving import arriving_body, close_uploads
 from .body import Receive, RequestBody
 from .collector import set_collector
 from .files import FilePart, prepare_file, send_file
@@ -153,10 +155,13 @@ class LoomHandler(ASGIHandler):
         try:
             if request is not None:
                 response = self.get_response(request)
+                if not isinstance(request, LoomRequest):  # middleware has changed its class
+                    response._resource_closers.append(MethodType(close_uploads, request))
                 if isinstance(response, FileResponse):
                     response, part = _prepared(request, response)
         except BaseException:  # cancelled, mostly: there will be no response to close
             request.close()
+            close_uploads(request)
             signals.request_finished.send(sender=self.__class__)
             raise
         response._handler_class = self.__class__
@@ -203,7 +208,8 @@ class LoomHandler(ASGIHandler):
 
         :raises asyncio.CancelledError: there is no error, and nobody to answer: the client left.
         """
-        if getattr(request, "client_has_left", False) and tells_of_leaving_only(exception):
+        body = arriving_body(request)
+        if body is not None and body.disconnected and tells_of_leaving_only(exception):
             raise asyncio.CancelledError from exception
         return super().process_exception_by_middleware(exception, request)
 
@@ -267,9 +273,9 @@ def _with_exact_status(chain: View) -> View:
 
     def respond(request: Any) -> Any:
         response = chain(request)
-        fault = getattr(request, "body_fault", None)
-        if fault is not None and response.status_code == 400:
-            response.status_code = _STATUS_OF_FAULT[type(fault)]
+        body = arriving_body(request)
+        if body is not None and body.fault is not None and response.status_code == 400:
+            response.status_code = _STATUS_OF_FAULT[type(body.fault)]
         return response
 
     return respond
