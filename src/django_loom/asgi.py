@@ -28,7 +28,7 @@ def get_asgi_application(lifespan: Lifespan = no_lifespan) -> LoomHandler:
     """
     django.setup(set_prefix=False)
     require_app("get_asgi_application() of django_loom.asgi")
-    return LoomHandler(DatabaseHooks(_atomic, _thread_leases, _pools), lifespan)
+    return LoomHandler(DatabaseHooks(_atomic, _thread_leases, _before_wait, _pools), lifespan)
 
 
 def _atomic(alias: str) -> AsyncAtomic:
@@ -39,6 +39,12 @@ def _thread_leases() -> AbstractContextManager[None]:
     storage: Any = connections._connections
     leases: AbstractContextManager[None] = storage.leases_end()
     return leases
+
+
+def _before_wait() -> None:
+    storage: Any = connections._connections
+    for connection in storage.of_this_thread().idle_leases():
+        connection.give_back_if_idle()
 
 
 @asynccontextmanager

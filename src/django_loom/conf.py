@@ -27,6 +27,9 @@ class LoomSettings:
     THREAD_QUEUE: int = 1000
     """Requests that may wait for one of ``THREADS``; the next is answered 503."""
 
+    STREAM_THREADS: int = 100
+    """Streams of synchronous iterators in threads that may be open at once; others wait so too."""
+
     MAX_BODY: int | None = 1024**3
     """Bytes that a request body may have, whatever its Content-Length says; None: any number."""
 
@@ -49,7 +52,7 @@ class LoomSettings:
         :raises LoomSettingError: a value is of a wrong type, or out of range.
         """
         self._require("SYNC_VIEWS", self.SYNC_VIEWS in ("thread", "loop"), "'thread' or 'loop'")
-        for name in ("THREADS", "BODY_RATE"):
+        for name in ("THREADS", "STREAM_THREADS", "BODY_RATE"):
             self._require(name, _is_whole(getattr(self, name), 1), "a whole number of at least 1")
         self._require("THREAD_QUEUE", _is_whole(self.THREAD_QUEUE, 0), "a whole number, 0 or more")
         self._require(

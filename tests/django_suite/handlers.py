@@ -14,7 +14,6 @@ import django.contrib.staticfiles.handlers  # noqa: F401 - its base class stays 
 from django.core import asgi
 from django.core.handlers import asgi as asgi_handlers
 from django.core.handlers.asgi import ASGIRequest
-from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import client
@@ -31,7 +30,10 @@ from django_loom.http.requests import LoomRequest
 from django_loom.http.view_threads import ViewThreads
 
 HOOKS = DatabaseHooks(
-    django_loom.asgi._atomic, django_loom.asgi._thread_leases, django_loom.asgi._pools
+    django_loom.asgi._atomic,
+    django_loom.asgi._thread_leases,
+    django_loom.asgi._before_wait,
+    django_loom.asgi._pools,
 )
 CHUNK_BYTES = 2**16
 # Each test has a client with a handler of its own; a process has the threads of one application.
@@ -43,7 +45,6 @@ def install() -> None:
     handler.ViewThreads = view_threads
     client.ClientHandler = SyncClientHandler
     client.AsyncClientHandler = AsyncClientHandler
-    client.WSGIRequest = SyncClientRequest
     asgi_handlers.ASGIHandler = Handler
     asgi_handlers.ASGIRequest = Request
     asgi.get_asgi_application = Handler
@@ -64,13 +65,6 @@ class Request(LoomRequest):
             super().__init__(scope, body)
         else:
             ASGIRequest.__init__(self, scope, body)
-
-
-class SyncClientRequest(WSGIRequest):
-    """Django's, with what our handler asks of a request before it calls an async view."""
-
-    def receive_body(self) -> None:
-        """Do nothing: the payload is in memory."""
 
 
 class Handler(handler.LoomHandler):

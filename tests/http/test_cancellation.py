@@ -242,7 +242,7 @@ def test_a_view_that_goes_on_leaves_the_task_uncancelled(
     assert ends == ["started", "finished"]
 
 
-def test_a_response_is_closed_though_its_task_is_cancelled_while_no_thread_is_free(
+def test_a_stream_is_closed_in_its_own_thread_while_views_have_all_of_theirs(
     loop_runner: LoopRunner, ends: list[str]
 ) -> None:
     async def main() -> None:
@@ -250,22 +250,57 @@ def test_a_response_is_closed_though_its_task_is_cancelled_while_no_thread_is_fr
         one, other = Held(), Connection()
         task = start(one, "GET", "/closes", application=application)
         await one.until(lambda: one.parts == [b"part"])
-        await aeventually(lambda: application.threads.statistics().used == 0)
         holding = start(other, "GET", "/thread_view", application=application)
         await aeventually(begun.is_set)
         for _ in range(2):
             task.cancel()
             await asyncio.sleep(0)
-            await asyncio.sleep(0)
         await asyncio.wait([task])
         assert task.cancelled()
-        assert events == ["begun"]
+        assert sorted(events) == ["begun", "closed"]
         go.set()
         await holding
-        await aeventually(lambda: "closed" in events and ends.count("finished") == 2)
 
     with override_settings(LOOM={"THREADS": 1}):
         loop_runner(main)
+    assert ends.count("finished") == 2
+
+
+def test_a_stream_that_is_not_begun_is_closed_though_no_thread_is_free(
+    loop_runner: LoopRunner, ends: list[str]
+) -> None:
+    """And its task cancelled again and again while it waits for one."""
+
+    async def main() -> None:
+        application = get_asgi_application()
+        one, other = Connection(), Connection()
+        waits = asyncio.Event()
+
+        async def send(message: Message) -> None:
+            one.sent.append(message)
+            waits.set()
+            await asyncio.Event().wait()
+
+        scope = scope_of("HEAD", "/closes")
+        task = asyncio.create_task(application(scope, one.receive, send))
+        await waits.wait()
+        holding = start(other, "GET", "/thread_view", application=application)
+        await aeventually(begun.is_set)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert events == ["begun"]
+        assert not task.done()
+        go.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert events.count("closed") == 1
+        await holding
+
+    with override_settings(LOOM={"THREADS": 1}):
+        loop_runner(main)
+    assert ends.count("finished") == 2
 
 
 class Held(Connection):

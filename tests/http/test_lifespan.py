@@ -135,7 +135,9 @@ def handler(events: list[str], lifespan: Lifespan = no_lifespan) -> LoomHandler:
         yield
         events.append("pools close")
 
-    return LoomHandler(DatabaseHooks(lambda alias: lambda view: view, nullcontext, pools), lifespan)
+    return LoomHandler(
+        DatabaseHooks(lambda alias: lambda view: view, nullcontext, lambda: None, pools), lifespan
+    )
 
 
 def test_the_pools_are_open_for_as_long_as_the_users_context(loop_runner: LoopRunner) -> None:
@@ -169,7 +171,7 @@ def test_the_pools_are_closed_if_the_users_context_fails(loop_runner: LoopRunner
             finally:
                 events.append("pools close")
 
-        hooks = DatabaseHooks(lambda alias: lambda view: view, nullcontext, pools)
+        hooks = DatabaseHooks(lambda alias: lambda view: view, nullcontext, lambda: None, pools)
         server = Server()
         task = server.run(LoomHandler(hooks, lambda application: context([], fails="enter")))
         assert (await server.tell(STARTUP))["type"] == "lifespan.startup.failed"

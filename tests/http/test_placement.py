@@ -12,12 +12,14 @@ import pytest
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.core.checks.urls import check_url_config, check_url_namespaces_unique
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.template import Context, Template, engines
 from django.template.response import TemplateResponse
 from django.test import override_settings
 from django.urls import include, path, re_path, resolve, reverse
 from django.views import View
+from django.views.decorators.csrf import csrf_exempt
 
 from django_loom import in_thread, on_loop, streaming_body
 from django_loom.asgi import get_asgi_application
@@ -108,7 +110,7 @@ class TestMark:
         base = MARKS[place](view_class())
         heir = type("Heir", (base,), {})
         assert place_of(heir.as_view(), loop_runner, mode) == place
-        MARKS[other](heir)
+        heir = MARKS[other](heir)
         assert place_of(heir.as_view(), loop_runner, mode) == other
         assert place_of(base.as_view(), loop_runner, mode) == place
 
@@ -129,6 +131,70 @@ class TestMark:
     ) -> None:
         view = wrapping(wrapping(MARKS[place](wrapping(function()))))
         assert place_of(view, loop_runner, mode) == place
+
+
+@BOTH_MODES
+class TestWhatIsGivenStaysAsItIs:
+    @PLACES
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_view(self, loop_runner: LoopRunner, kind: str, place: str, mode: str) -> None:
+        view = KINDS[kind]()
+        marked = MARKS[place](view)
+        assert place_of(marked, loop_runner, mode) == place
+        assert place_of(view, loop_runner, mode) == mode
+
+    @PLACES
+    def test_a_class_and_what_it_makes(
+        self, loop_runner: LoopRunner, place: str, mode: str
+    ) -> None:
+        view = view_class()
+        before = view.as_view()
+        marked = MARKS[place](view)
+        assert (marked.__name__, marked.__module__) == (view.__name__, view.__module__)
+        assert issubclass(marked, view)
+        assert place_of(marked.as_view(), loop_runner, mode) == place
+        assert place_of(before, loop_runner, mode) == mode
+        assert place_of(view.as_view(), loop_runner, mode) == mode
+
+    @PLACES
+    def test_the_class_of_a_marked_as_view(
+        self, loop_runner: LoopRunner, place: str, mode: str
+    ) -> None:
+        view = view_class()
+        marked = MARKS[place](view.as_view())
+        assert marked.view_class is view
+        assert place_of(view.as_view(), loop_runner, mode) == mode
+
+    def test_one_view_with_both_marks(self, loop_runner: LoopRunner, mode: str) -> None:
+        view = function()
+        with site(path("l", on_loop(view)), path("t", in_thread(view)), path("w", view), mode=mode):
+            assert [loop_runner(get(f"/{each}")) for each in "ltw"] == ["loop", "thread", mode]
+
+    def test_the_last_of_two_marks_counts(self, loop_runner: LoopRunner, mode: str) -> None:
+        assert place_of(on_loop(in_thread(function())), loop_runner, mode) == "loop"
+        assert place_of(in_thread(on_loop(function())), loop_runner, mode) == "thread"
+
+    @PLACES
+    def test_as_a_decorator_of_a_class_that_calls_super(
+        self, loop_runner: LoopRunner, place: str, mode: str
+    ) -> None:
+        @MARKS[place]
+        class Own(WhereView):
+            def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+                return super().get(request, **kwargs)
+
+        assert place_of(Own.as_view(), loop_runner, mode) == place
+
+    @pytest.mark.parametrize("mark", [on_loop, in_thread])
+    def test_what_the_view_says_of_itself_is_said_by_what_stands_for_it(
+        self, mark: Callable[[Any], Any], mode: str
+    ) -> None:
+        view = csrf_exempt(transaction.non_atomic_requests(function()))
+        view.__doc__ = "What it does."
+        marked = mark(view)
+        for name in ("__name__", "__module__", "__doc__", "csrf_exempt", "_non_atomic_requests"):
+            assert getattr(marked, name) == getattr(view, name)
+        assert mark(ExemptView()).csrf_exempt is True
 
 
 class TestAsyncViews:
@@ -403,6 +469,15 @@ def wrapping_async(view: Any) -> Any:
 
 
 class TestStreamingBody:
+    @pytest.mark.parametrize("view", [wrapping_async(streams), type("S", (Streams,), {})])
+    def test_what_is_given_stays_as_it_is(self, loop_runner: LoopRunner, view: Any) -> None:
+        marked = streaming_body(view)
+        urls = [getattr(each, "as_view", lambda each=each: each)() for each in (view, marked)]
+        with site(path("0", urls[0]), path("1", urls[1])):
+            browser = Browser(get_asgi_application())
+            answers = [loop_runner(browser.send("POST", f"/{n}", b"abc", "a/b")) for n in (0, 1)]
+        assert [answer.text for answer in answers] == ["False 3", "True 3"]
+
     @pytest.mark.parametrize(
         ("view", "expected"),
         [

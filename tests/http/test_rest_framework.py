@@ -153,8 +153,8 @@ class InThread(Place):
     pass
 
 
-on_loop(OnLoop)
-in_thread(InThread)
+OnLoop = on_loop(OnLoop)  # type: ignore[misc]
+InThread = in_thread(InThread)  # type: ignore[misc]
 
 
 @api_view(["GET", "POST"])

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.middleware.csrf import RejectRequest
 
+from .arriving import body_is_unread, without_form
 from .placement import streams_body
 
 
@@ -23,13 +24,13 @@ def check_header_first(check_token: Callable[[Any, Any], None]) -> Callable[[Any
 
     @wraps(check_token)
     def _check_token(self: Any, request: Any) -> None:
-        if request.method == "POST" and getattr(request, "body_is_unread", False):
+        if request.method == "POST" and body_is_unread(request):
             match = request.resolver_match
             if match is not None and streams_body(match.func) and proves_same_origin(request):
                 return
             if settings.CSRF_HEADER_NAME in request.META:
                 try:
-                    with request.without_form():
+                    with without_form(request):
                         check_token(self, request)
                     return
                 except RejectRequest:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from inspect import CO_COROUTINE
+from types import MethodType
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -25,6 +25,7 @@ from django_loom.exceptions import (
     UnsupportedProtocol,
 )
 
+from .arriving import arriving_body, close_uploads
 from .body import Receive, RequestBody
 from .collector import set_collector
 from .files import FilePart, prepare_file, send_file
@@ -33,19 +34,19 @@ from .leaving import tells_of_leaving_only
 from .lifespan import Lifespan, no_lifespan, serve_lifespan
 from .placement import runs_in_thread
 from .release import release
+from .request_unit import request_unit
 from .requests import LoomRequest
 from .responses import (
     Send,
     send_async_content,
     send_head,
     send_no_content,
-    send_parts,
     send_response,
     until_client_leaves,
 )
-from .sync_iterators import iterate
+from .streams import SyncStreams
 from .view_calls import View, ViewCalls
-from .view_threads import ViewThreads
+from .view_threads import ThreadUse, ViewThreads
 
 Scope = dict[str, Any]
 
@@ -68,10 +69,13 @@ class LoomHandler(ASGIHandler):
         self.settings = loom_settings()
         self._database = database
         self._lifespan = lifespan
-        self.threads = ViewThreads(
-            self.settings.THREADS, self.settings.THREAD_QUEUE, database.thread_leases
+        queue, leases = self.settings.THREAD_QUEUE, database.thread_leases
+        self.threads = ViewThreads(self.settings.THREADS, queue, leases)
+        self.stream_threads = ViewThreads(
+            self.settings.STREAM_THREADS, queue, leases, ThreadUse.STREAMS
         )
         self._views = ViewCalls(database, self.threads)
+        self._streams = SyncStreams(database, self.stream_threads, self.threads)
         super().__init__()
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -113,11 +117,12 @@ class LoomHandler(ASGIHandler):
                 task.uncancel()  # also where nobody has noticed it
 
     async def _serve(self, scope: Scope, body: RequestBody, send: Send) -> None:
-        stream = await run_sync(self._respond, scope, body, send)
-        if stream is not None:
-            await self._send_stream(scope, *stream, body, send)
-            if body.lasted:
-                _release_later(body, [stream[0]])
+        with request_unit():
+            stream = await run_sync(self._respond, scope, body, send)
+            if stream is not None:
+                await self._send_stream(scope, *stream, body, send)
+                if body.lasted:
+                    _release_later(body, [stream[0]])
 
     def _respond(
         self, scope: Scope, body: RequestBody, send: Send
@@ -150,10 +155,13 @@ class LoomHandler(ASGIHandler):
         try:
             if request is not None:
                 response = self.get_response(request)
+                if not isinstance(request, LoomRequest):  # middleware has changed its class
+                    response._resource_closers.append(MethodType(close_uploads, request))
                 if isinstance(response, FileResponse):
                     response, part = _prepared(request, response)
         except BaseException:  # cancelled, mostly: there will be no response to close
             request.close()
+            close_uploads(request)
             signals.request_finished.send(sender=self.__class__)
             raise
         response._handler_class = self.__class__
@@ -168,10 +176,12 @@ class LoomHandler(ASGIHandler):
         body: RequestBody,
         send: Send,
     ) -> None:
-        run: Any = run_sync
-        parts: Iterator[bytes] = iter(())
-        if not response.is_async and part is None:
-            run, parts = self._place_iterator(request, response.streaming_content)
+        if part is None and not response.is_async:
+            place = _streams_in_thread(request)
+            await self._streams.send(
+                request, response, send, in_thread=place, at_the_end=body.close
+            )
+            return
         try:
             await send_head(response, send)
             if scope["method"] == "HEAD":
@@ -179,15 +189,11 @@ class LoomHandler(ASGIHandler):
             elif part is not None:
                 extensions = scope.get("extensions") or ()
                 await send_file(part, send, pathsend="http.response.pathsend" in extensions)
-            elif response.is_async:
-                await send_async_content(response, send)
             else:
-                await send_parts(iterate(parts, run), send)
+                await send_async_content(response, send)
         finally:
             body.close()
-            closing = run(response.close)
-            # One that waits for a thread must not be given up, whoever is cancelled meanwhile.
-            await (closing if run is run_sync else asyncio.shield(asyncio.create_task(closing)))
+            await run_sync(response.close)
 
     def make_view_atomic(self, view: View) -> View:
         """Return what calls a view: where it runs, with its body, in its transactions."""
@@ -202,7 +208,8 @@ class LoomHandler(ASGIHandler):
 
         :raises asyncio.CancelledError: there is no error, and nobody to answer: the client left.
         """
-        if getattr(request, "client_has_left", False) and tells_of_leaving_only(exception):
+        body = arriving_body(request)
+        if body is not None and body.disconnected and tells_of_leaving_only(exception):
             raise asyncio.CancelledError from exception
         return super().process_exception_by_middleware(exception, request)
 
@@ -218,15 +225,6 @@ class LoomHandler(ASGIHandler):
                 raise
             return handled
 
-    def _place_iterator(
-        self, request: LoomRequest, parts: Iterator[bytes]
-    ) -> tuple[Any, Iterator[bytes]]:
-        """Return what calls an iterator's code where its view belongs, and the iterator."""
-        match = request.resolver_match
-        if match is not None and not runs_in_thread(match.func):
-            return run_sync, parts
-        return partial(self.threads.run, refusable=False), self.threads.leased(parts)
-
     @asynccontextmanager
     async def _life_of_process(self) -> AsyncIterator[Mapping[str, Any] | None]:
         async with self._database.pools():
@@ -236,11 +234,18 @@ class LoomHandler(ASGIHandler):
                         yield state
             finally:
                 self.threads.close()
+                self.stream_threads.close()
 
 
 def _is_written_async(view: View) -> bool:
     code = getattr(view, "__code__", None)
     return code is not None and bool(code.co_flags & CO_COROUTINE)
+
+
+def _streams_in_thread(request: LoomRequest) -> bool:
+    """Tell where an iterator's code is to run: where its view belongs."""
+    match = request.resolver_match
+    return match is None or runs_in_thread(match.func)
 
 
 def _release_later(body: RequestBody, held: list[Any]) -> None:
@@ -268,9 +273,9 @@ def _with_exact_status(chain: View) -> View:
 
     def respond(request: Any) -> Any:
         response = chain(request)
-        fault = getattr(request, "body_fault", None)
-        if fault is not None and response.status_code == 400:
-            response.status_code = _STATUS_OF_FAULT[type(fault)]
+        body = arriving_body(request)
+        if body is not None and body.fault is not None and response.status_code == 400:
+            response.status_code = _STATUS_OF_FAULT[type(body.fault)]
         return response
 
     return respond

@@ -16,10 +16,12 @@ class DatabaseHooks:
 
     ``atomic(alias)`` decorates an async view so that it runs in a transaction.
     ``thread_leases()`` is entered in a thread around a view: what the view uses comes
-    from the pools, and goes back there at its end. ``pools()`` is entered when the
-    server starts, and left when it stops.
+    from the pools, and goes back there at its end. ``before_wait()`` is called in such a
+    thread before a stream waits for its client: it gives back what nobody needs meanwhile.
+    ``pools()`` is entered when the server starts, and left when it stops.
     """
 
     atomic: Callable[[str], Callable[[AsyncView], AsyncView]]
     thread_leases: Callable[[], AbstractContextManager[None]]
+    before_wait: Callable[[], None]
     pools: Callable[[], AbstractAsyncContextManager[None]]

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial, update_wrapper, wraps
-from types import FunctionType, MethodType, ModuleType
+from functools import lru_cache
+from types import ModuleType
 from typing import Any, TypeVar
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction
 from django.urls import URLResolver
 from django.urls.resolvers import RegexPattern, ResolverMatch
 
 from django_loom.conf import loom_settings
 
-V = TypeVar("V")
+from .stand_ins import FUNCTIONS, stand_in
 
-_FUNCTIONS = (FunctionType, MethodType, partial)
+V = TypeVar("V")
 
 
 def on_loop(view: V) -> V:
     """Run a synchronous view on the event loop, in a greenlet, whatever ``LOOM`` says.
 
     For views that wait only for the database and for what else takes the bridge:
-    code that blocks would hold up every other request. The mark is the view's own: a
-    function that is marked twice has the last mark in all its URLs.
+    code that blocks would hold up every other request. As with Django's decorators, what is
+    given stays as it is: the same view may run elsewhere in another URL pattern.
 
     :param view: a function, a class of views, what ``as_view()`` returns, or what
         ``include()`` and ``admin.site.urls`` are, for all the views in there.
-    :return: the same, marked.
+    :return: what to use in its place; for a class that is a subclass of the same name.
     """
     marked: V = _marked(view, in_thread=False)
     return marked
@@ -36,7 +36,7 @@ def in_thread(view: V) -> V:
     """Run a synchronous view in a thread, whatever ``LOOM["SYNC_VIEWS"]`` says.
 
     :param view: as for ``on_loop()``.
-    :return: the same, marked.
+    :return: what to use in its place.
     :raises TypeError: the view is async: those always run on the loop.
     """
     if iscoroutinefunction(view) or getattr(view, "view_is_async", False):
@@ -55,11 +55,9 @@ def streaming_body(view: V) -> V:
     ``await request.aform()`` before ``request.POST`` and ``request.FILES``.
 
     :param view: an async function, a class of async views, or its ``as_view()``.
-    :return: the same, marked.
+    :return: what to use in its place.
     """
-    marked: Any = _markable(view)
-    marked._loom_streams_body = True
-    result: V = marked
+    result: V = stand_in(view, _loom_streams_body=True)
     return result
 
 
@@ -88,15 +86,7 @@ def _marked(view: Any, *, in_thread: bool) -> Any:
         return ([_PlacedResolver(urlconf, in_thread)], *names)
     if isinstance(view, (str, list, ModuleType)):
         raise TypeError(f"Write include({view!r}) where on_loop() or in_thread() gets a URLconf.")
-    marked = _markable(view)
-    marked._loom_runs_in_thread = in_thread
-    return marked
-
-
-def _markable(view: Any) -> Any:
-    """Return the view, or what stands for one that takes no attributes of its own."""
-    takes_none = isinstance(view, MethodType) or not hasattr(view, "__dict__")
-    return _stand_in(view) if takes_none else view
+    return stand_in(view, _loom_runs_in_thread=in_thread)
 
 
 class _PlacedResolver(URLResolver):
@@ -118,36 +108,11 @@ class _PlacedResolver(URLResolver):
 def _placed(view: Any, in_thread: bool) -> Any:
     if iscoroutinefunction(view) or _find(view, "_loom_runs_in_thread") is not None:
         return view
-    if isinstance(view, _FUNCTIONS):
+    if isinstance(view, FUNCTIONS):
         return _placed_function(view, in_thread)
-    return _marked(_StandIn(view), in_thread=in_thread)
+    return _marked(view, in_thread=in_thread)
 
 
 @lru_cache(maxsize=1000)
 def _placed_function(view: Any, in_thread: bool) -> Any:
-    return _marked(_stand_in(view), in_thread=in_thread)
-
-
-def _stand_in(view: Any) -> Any:
-    """Return what calls a view, and says of itself what the view says."""
-    if not isinstance(view, _FUNCTIONS):
-        return _StandIn(view)
-
-    @wraps(view)
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        return view(*args, **kwargs)
-
-    return markcoroutinefunction(stand_in) if iscoroutinefunction(view) else stand_in
-
-
-class _StandIn:
-    """For an object, whose class may have attributes for middleware, such as ``csrf_exempt``."""
-
-    def __init__(self, view: Any) -> None:
-        update_wrapper(self, view)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.__wrapped__(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__wrapped__, name)
+    return _marked(view, in_thread=in_thread)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Any
 
@@ -14,13 +12,18 @@ from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.asgi import ASGIRequest
 from django.http import QueryDict, UnreadablePostError
 
-from django_loom.bridge import run_in_thread, run_sync
+from django_loom.bridge import run_sync
 from django_loom.exceptions import LoomError
 
+from .arriving import (
+    CHUNK_BYTES,
+    body_is_unread,
+    close_uploads,
+    may_have_body,
+    refuse_announced,
+)
 from .body import RequestBody
 from .body_stream import BodyStream
-
-_CHUNK_BYTES = 2**16
 
 
 class _BrokenOff(Exception):
@@ -38,16 +41,6 @@ class LoomRequest(ASGIRequest):
         super().__init__(scope, BodyStream(body))
         self._arriving = body
 
-    @property
-    def body_fault(self) -> LoomError | None:
-        """Why the body was refused, if it was."""
-        return self._arriving.fault
-
-    @property
-    def client_has_left(self) -> bool:
-        """Whether the client was seen to leave before the response was complete."""
-        return self._arriving.disconnected
-
     async def stream(self) -> AsyncIterator[bytes]:
         """Iterate over the body in the pieces in which it arrives.
 
@@ -59,7 +52,7 @@ class LoomRequest(ASGIRequest):
             while chunk := await self._stream.next_chunk():
                 yield chunk
         else:
-            while chunk := self._stream.read(_CHUNK_BYTES):
+            while chunk := self._stream.read(CHUNK_BYTES):
                 yield chunk
 
     async def aread(self) -> bytes:
@@ -89,7 +82,7 @@ class LoomRequest(ASGIRequest):
     @property
     def body_is_unread(self) -> bool:
         """Whether nothing has been taken from the body yet, so that it may not be here."""
-        return isinstance(self._stream, BodyStream) and not self._read_started
+        return body_is_unread(self)
 
     def read(self, *args: Any, **kwargs: Any) -> Any:
         """Read from the body as from a file."""
@@ -115,8 +108,8 @@ class LoomRequest(ASGIRequest):
         Django's parser takes a body without Content-Length for an empty one.
         """
         if isinstance(self._stream, BodyStream):
-            self._refuse_announced(self._stream)
-        if "CONTENT_LENGTH" not in META and self.may_have_body:
+            refuse_announced(self, self._stream)
+        if "CONTENT_LENGTH" not in META and may_have_body(self):
             META = {**META, "CONTENT_LENGTH": sys.maxsize}
         self._is_parsing = True
         try:
@@ -133,55 +126,10 @@ class LoomRequest(ASGIRequest):
         finally:
             del cancellation  # this frame is in its traceback
 
-    @property
-    def may_have_body(self) -> bool:
-        """Whether the head of the request leaves room for a body; see RFC 9112, section 6.3."""
-        if "HTTP_TRANSFER_ENCODING" in self.META:
-            return True
-        if length := self.META.get("CONTENT_LENGTH"):
-            return bool(length != "0")
-        return not self.scope.get("http_version", "1.1").startswith("1")
-
-    @contextmanager
-    def without_form(self) -> Iterator[None]:
-        """Let ``POST`` and ``FILES`` be empty for the length of a block, nothing being read."""
-        self._mark_post_parse_error()
-        try:
-            yield
-        finally:
-            del self._post, self._files
-
     def close(self) -> None:
         """Close the body and the files, those too in whose midst the upload broke off."""
         super().close()
-        for handler in self._upload_handlers:
-            if (file := getattr(handler, "file", None)) is not None:
-                file.close()
-
-    def receive_body(self) -> None:
-        """Take in the body, or what middleware left of it, so that a coroutine need not wait."""
-        if not isinstance(self._stream, BodyStream):
-            return
-        if not self.may_have_body:
-            self._stream = BytesIO()
-            return
-        source = self._stream
-        self._refuse_announced(source)
-        file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - the request closes it
-            max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, dir=settings.FILE_UPLOAD_TEMP_DIR
-        )
-        try:
-            while chunk := source.read(_CHUNK_BYTES):
-                if getattr(file, "_rolled", False):
-                    run_in_thread(file.write, chunk)
-                else:
-                    file.write(chunk)
-        except BaseException:
-            file.close()
-            self._mark_post_parse_error()  # the page that tells of the error shows the form
-            raise
-        file.seek(0)
-        self._stream = file
+        close_uploads(self)
 
     def _load_post_and_files(self) -> None:
         if self.method == "POST":
@@ -197,18 +145,9 @@ class LoomRequest(ASGIRequest):
         if isinstance(self._stream, BodyStream):
             self._stream.refuse_in_coroutine()
 
-    def _refuse_announced(self, source: BodyStream) -> int:
-        """Return the Content-Length in bytes, 0 if that is missing or malformed."""
-        try:
-            length = int(self.META.get("CONTENT_LENGTH") or 0)
-        except ValueError:
-            return 0
-        source.body.refuse_length(length)
-        return length
-
     def _read_into_memory(self) -> bytes:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        announced = self._refuse_announced(self._stream)
+        announced = refuse_announced(self, self._stream)
         if limit is None:
             return bytes(self._read_or_unreadable(-1))
         content = b"" if announced > limit else self._read_or_unreadable(limit + 1)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import copy_context
 from typing import Any
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from django_loom.exceptions import ClientDisconnected
+from django_loom.exceptions import ClientDisconnected, ThreadsBusy
 
 from .clean_context import await_in
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
+
+logger = logging.getLogger("django_loom")
 
 # Beyond this a body goes in parts, so that a slow client's server need not copy it whole.
 CHUNK_BYTES = 2**18
@@ -90,6 +93,12 @@ async def send_async_content(response: StreamingHttpResponse, send: Send) -> Non
         # The content is a generator of Django's around the view's, which it leaves open.
         if hasattr(iterator, "aclose"):
             await iterator.aclose()
+
+
+def busy_response(request: HttpRequest, refusal: ThreadsBusy) -> HttpResponse:
+    """Return the answer to a request for which there is no thread."""
+    logger.warning("503 for %s: %s", request.path, refusal)
+    return HttpResponse("Too many requests wait.", status=503, headers={"Retry-After": "1"})
 
 
 async def send_no_content(send: Send) -> None:

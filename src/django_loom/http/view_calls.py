@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.http import HttpResponse
+from django.http import HttpRequest
 
 from django_loom.bridge import await_
 from django_loom.exceptions import ThreadsBusy
 
+from .arriving import receive_body
 from .hooks import DatabaseHooks
 from .placement import streams_body
-from .requests import LoomRequest
+from .responses import busy_response
 from .view_threads import ViewThreads
 
 View = Callable[..., Any]
-
-logger = logging.getLogger("django_loom")
 
 
 class ViewCalls:
@@ -45,8 +43,7 @@ class ViewCalls:
         try:
             response = await_(self._threads.run(view, *args, **kwargs))
         except ThreadsBusy as refusal:
-            logger.warning("503 for %s: %s", args[0].path, refusal)
-            return HttpResponse("Too many requests wait.", status=503, headers={"Retry-After": "1"})
+            return busy_response(args[0], refusal)
         if not getattr(response, "is_rendered", True) and callable(response.render):
             response.render = partial(self._render_in_thread, response)
         return response
@@ -68,9 +65,9 @@ def _atomic_in(view: View) -> list[str]:
 
 def _awaited(view: View, *, body_first: bool) -> View:
     # A closure: calling a partial takes more of the C stack, which each wait copies.
-    def call(request: LoomRequest, *args: Any, **kwargs: Any) -> Any:
+    def call(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if body_first:
-            request.receive_body()
+            receive_body(request)
         return await_(view(request, *args, **kwargs))
 
     call._non_atomic_requests = connections  # type: ignore[attr-defined]  # Django adds none

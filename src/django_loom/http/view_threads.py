@@ -1,13 +1,14 @@
-"""The threads that synchronous views run in: few, with a bounded queue before them."""
+"""The threads that synchronous views and streams run in: few, with a bounded queue."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -29,6 +30,13 @@ class ThreadStatistics:
     uses: int
 
 
+class ThreadUse(Enum):
+    """What threads are for, and the key of ``LOOM`` that says how many."""
+
+    VIEWS = "THREADS"
+    STREAMS = "STREAM_THREADS"
+
+
 class ViewThreads:
     """Runs functions of requests in at most ``threads`` threads.
 
@@ -41,10 +49,12 @@ class ViewThreads:
         threads: int,
         queue: int,
         leases: Callable[[], AbstractContextManager[None]] = nullcontext,
+        of_what: ThreadUse = ThreadUse.VIEWS,
     ) -> None:
         self._threads = threads
         self._queue = queue
         self._leases = leases
+        self._of_what = of_what
         self._executor = self._new_executor()
         self._present = self._refused = self._uses = 0
 
@@ -63,9 +73,10 @@ class ViewThreads:
         if refusable and self._present >= self._threads + self._queue:
             self._refused += 1
             raise ThreadsBusy(
-                f"All {self._threads} threads for views are in use, and {self._queue} requests "
-                "wait for one. LOOM['THREADS'] and LOOM['THREAD_QUEUE'] set these limits; async "
-                "views, and views with @on_loop, need no thread."
+                f"All {self._threads} threads for {self._of_what.name.lower()} are in use, and "
+                f"{self._queue} requests wait for one. LOOM[{self._of_what.value!r}] and "
+                "LOOM['THREAD_QUEUE'] set these limits; async views, and views with @on_loop, "
+                "need no thread."
             )
         job = _Job(partial(function, *args, **kwargs), self._leases)
         self._present += 1
@@ -78,19 +89,6 @@ class ViewThreads:
                 await job.wait_until_ended()
             finally:
                 self._present -= 1
-
-    def leased(self, parts: Iterator[T]) -> Iterator[T]:
-        """Iterate over what a thread makes, with leases that end after each part.
-
-        The code of the next part may wait for long, and the caller of ``run()`` not know.
-        """
-        while True:
-            with self._leases():
-                try:
-                    part = next(parts)
-                except StopIteration:
-                    return
-            yield part
 
     def statistics(self) -> ThreadStatistics:
         """Return the figures at this moment."""
