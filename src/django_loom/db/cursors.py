@@ -148,7 +148,7 @@ class ServerSideCursor:
         self._db = db
         self._lease = db.lease_here()
         # What is not declared WITH HOLD ends with the transaction, if it is open now.
-        self._scope = scopes.innermost(self._lease, db.alias, None if db.leased else db)
+        self._scope = scopes.innermost(self._lease, db.alias, None if db.unit is not None else db)
         self._shared: scopes.Scope | None = None
         self._is_open = False  # in the server
         self._closed = False

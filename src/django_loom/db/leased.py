@@ -58,7 +58,7 @@ class LeasedDatabaseMixin(_Base):
 
     def lease_here(self) -> Lease:
         """Return the lease of the calling code; an empty one if it has none."""
-        scope = scopes.find(self.alias)
+        scope = scopes.find(self.alias, self if self.unit is None else None)
         if scope is not None and scope.wrapper is self:
             if scope.kind is not scopes.Kind.CURSOR:
                 return scope.lease
@@ -67,6 +67,13 @@ class LeasedDatabaseMixin(_Base):
             return self.pinned
         lease = self.leases.get(getcurrent())
         return lease if lease is not None else self._lease_of_parent()
+
+    @property
+    def scopes(self) -> list[scopes.Scope]:
+        """The blocks that are open on the calling code's connection, or the thread's."""
+        if self.unit is None:
+            return [scope for lease in self.leases.values() for scope in lease.scopes]
+        return self.lease_here().scopes
 
     def _lease_of_parent(self) -> Lease:
         """Return the lease of the flow that the present greenlet is in, or an empty one."""
@@ -313,6 +320,8 @@ class LeasedDatabaseMixin(_Base):
             lease.autocommit = autocommit
             return
         super().set_autocommit(autocommit, *args, **kwargs)
+        if not autocommit:
+            self.note_lease_site(self.lease_here())  # named if nobody turns it on again
 
     def _close(self) -> None:
         lease = self.lease_here()

@@ -165,7 +165,7 @@ def turn(lease: Lease, wrapper: Any) -> Iterator[None]:
 
 def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | None:
     """Take the mutex of the innermost scope, and return the scope."""
-    threads_own = None if wrapper.leased else wrapper
+    threads_own = None if wrapper.unit is not None else wrapper
     looked_for_the_left = to_close
     while (scope := innermost(lease, wrapper.alias, threads_own)) is not None:
         if scope.in_generator and not looked_for_the_left:
@@ -243,7 +243,7 @@ def end_close(last: Scope) -> None:
 
 def forget_innermost(wrapper: Any, lease: Lease) -> None:
     """End the innermost block although somebody still has the turn in it."""
-    scope = innermost(lease, wrapper.alias, None if wrapper.leased else wrapper)
+    scope = innermost(lease, wrapper.alias, None if wrapper.unit is not None else wrapper)
     if scope is not None and scope.kind is Kind.BLOCK:
         close_scope(scope)
 
