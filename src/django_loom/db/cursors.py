@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
+from django_loom.bridge import current_unit
+
 from . import flows, scopes
 from .lease import Lease, LeaseState
 
@@ -30,6 +32,7 @@ class LeasedCursorMixin:
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
         self._lease = db.lease_here()
+        self._unit = current_unit() if db.leased else None
 
     def _execute(self, *args: Any) -> Any:
         return self._run(super()._execute, args)  # type: ignore[misc]
@@ -76,7 +79,10 @@ class LeasedCursorMixin:
         db = self.db
         if not db.leased:
             return
-        db.ensure_connection()
+        if lease.state is not LeaseState.HELD:
+            # Whoever made the cursor may go on with it, though the object is of a unit whose
+            # cursor it was reading when it was made.
+            db.take(trusted=current_unit() is self._unit)
         lease = db.lease_here()
         if lease is not self._lease:
             self.cursor = db.create_cursor()
@@ -225,6 +231,9 @@ class ServerSideCursor:
         except Exception:
             raise
         except BaseException:
+            # Its reader leaves: what that does next has nothing to do with the cursor.
+            if self._shared is not None:
+                scopes.end_sharing(self._shared)
             self._db.interrupted(self._lease)
             raise
 

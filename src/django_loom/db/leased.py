@@ -90,6 +90,20 @@ class LeasedDatabaseMixin(_Base):
         """Take a connection from the pool, and open it if the pool has none."""
         refuse_in_coroutine("connect to the database")
         self.require_own()
+        self._take()
+
+    def take(self, *, trusted: bool) -> None:
+        """Have a connection, as ``ensure_connection()`` does.
+
+        :param trusted: the code may use the object, whatever its unit is.
+        """
+        if not trusted:
+            self.ensure_connection()
+        elif self.connection is None:
+            with self.wrap_database_errors:
+                self._take()
+
+    def _take(self) -> None:
         self.check_settings()
         before = self.lease_here()
         lease = Lease(self.engine, flows.current_flow())
