@@ -193,7 +193,7 @@ def test_autocommit_left_off_is_rolled_back(loop_runner: LoopRunner) -> None:
         AUTHORS.create(name="never committed")
 
     async def main() -> None:
-        with pytest.raises(AutocommitLeftOff, match="in test_autocommit.*leave_open"):
+        with pytest.raises(AutocommitLeftOff, match="leave_open"):
             await run_sync(leave_open)
         assert await AUTHORS.acount() == 0
         assert await run_sync(transaction.get_autocommit, "sqlite") is True

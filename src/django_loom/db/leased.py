@@ -317,7 +317,8 @@ class LeasedDatabaseMixin(_Base):
             return
         if current_unit() is self.unit or self.allow_thread_sharing or scopes.is_member(self):
             return
-        raise not_own(self.alias)
+        if self.lease_here().state is not LeaseState.OPENING:  # for code that may have it
+            raise not_own(self.alias)
 
     def validate_thread_sharing(self) -> None:
         """Allow whoever belongs to the unit, in whatever thread."""

@@ -172,7 +172,14 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
             looked_for_the_left = True
             _let_left_generators_end()
             continue
-        if not scope.mutex.acquire(wrapper.lease_timeout):
+        try:
+            is_ours = scope.mutex.acquire(wrapper.lease_timeout)
+        except BaseException:
+            # Cancelled when the turn had just been handed over: who gave it up believed that
+            # we need the connection.
+            wrapper.give_back_if_unneeded(lease)
+            raise
+        if not is_ours:
             raise TransactionBusy(
                 f"Another task has used the transaction's connection to database "
                 f"{wrapper.alias!r} for more than {wrapper.lease_timeout:g} s "
@@ -183,6 +190,7 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
         if scope.active:
             return scope
         scope.mutex.release()  # it ended while we waited: the turn is in its parent
+        wrapper.give_back_if_unneeded(lease)
     return None
 
 
