@@ -15,6 +15,7 @@ from django.urls import path
 
 from django_loom import in_thread, on_loop, run_sync
 from django_loom.asgi import get_asgi_application
+from django_loom.http import channel as channel_module
 from django_loom.http.channel import AHEAD_BYTES
 from tests.db.support import ask, backend_pid, in_use
 from tests.http.asgi import Connection, Message, start
@@ -132,7 +133,9 @@ urlpatterns = [
 
 
 @pytest.fixture(autouse=True)
-def site() -> Iterator[None]:
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # However long a part takes, two are made before the flow waits for its client.
+    monkeypatch.setattr(channel_module, "TURN_SECONDS", float("inf"))
     made.clear()
     ended.clear()
     with override_settings(
