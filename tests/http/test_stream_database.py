@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -53,15 +53,14 @@ def savepoint(owner: int) -> Iterator[Callable[[int], Any]]:
 @contextmanager
 def cursor(owner: int) -> Iterator[Callable[[int], Any]]:
     """Of the server, outside of a transaction."""
-    rows = Marker.objects.order_by("pk").iterator(chunk_size=1)
-    first = next(rows).owner
+    with closing(Marker.objects.order_by("pk").iterator(chunk_size=1)) as rows:
+        first = next(rows).owner
 
-    def look(step: int) -> Any:
-        assert next(rows).step == step + 1
-        return first
+        def look(step: int) -> Any:
+            assert next(rows).step == step + 1
+            return first
 
-    yield look
-    rows.close()
+        yield look
 
 
 @contextmanager
