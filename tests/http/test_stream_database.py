@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
@@ -137,6 +137,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(channel_module, "TURN_SECONDS", float("inf"))
     made.clear()
     ended.clear()
+    connections.close_all()  # a test before may have left this thread one
     with override_settings(
         ROOT_URLCONF=__name__,
         MIDDLEWARE=[],
