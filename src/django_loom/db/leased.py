@@ -438,14 +438,15 @@ class LeftOpen(NamedTuple):
     autocommit_off: bool
 
 
-@cache
-def leased_class(plain: type) -> type:
+def _leased_class(plain: Any) -> Any:
     """Return a class of ours with leases, under the name of the plain one."""
-    assert isinstance(plain, type)
-    names = {*ATTRIBUTES, *plain.connection_attributes}  # type: ignore[attr-defined]
+    names = {*ATTRIBUTES, *plain.connection_attributes}
     namespace: dict[str, Any] = {name: LeaseAttribute(name) for name in names}
     namespace |= {"__module__": plain.__module__, "__qualname__": plain.__qualname__}
     return type(plain.__name__, (LeasedDatabaseMixin, plain), namespace)
+
+
+leased_class: Any = cache(_leased_class)
 
 
 def make_leased(wrapper: Any, unit: Unit | None) -> None:
