@@ -12,7 +12,7 @@ import pytest
 import django_loom
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = {"atomic", "await_", "in_thread", "on_loop", "pool", "run_sync", "streaming_body"}
+PUBLIC = {"atomic", "await_", "in_thread", "on_loop", "pin", "pool", "run_sync", "streaming_body"}
 CHECK_ID = re.compile(r"django_loom\.[EWI]\d{3}")
 
 
