@@ -43,8 +43,7 @@ def _thread_leases() -> AbstractContextManager[None]:
 
 def _before_wait() -> None:
     storage: Any = connections._connections
-    for connection in storage.of_this_thread().idle_leases():
-        connection.give_back_if_idle()
+    storage.thread_waits()
 
 
 @asynccontextmanager

@@ -172,15 +172,15 @@ def _all_connections(original: Any) -> Any:
 
     Django does so three times for each request, with signals.
     """
-    from .db.query_capture import has_logs
+    from .db.query_capture import logged_aliases
 
     @wraps(original)
     def all_connections(self: Any, initialized_only: bool = False) -> Any:
-        # A log is the context's: to empty it, any connection will do.
-        if not initialized_only or self is not connections or has_logs():
+        if not initialized_only or self is not connections:
             return original(self, initialized_only)
         storage: Any = connections._connections
-        return storage.made()
+        # A log is the context's: to empty it, any connection will do.
+        return storage.made(logged_aliases())
 
     return all_connections
 

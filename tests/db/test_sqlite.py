@@ -16,6 +16,7 @@ from django.db.backends.signals import connection_created
 import django_loom
 from django_loom import await_, run_sync
 from django_loom.db import registry
+from django_loom.exceptions import AutocommitLeftOff
 from tests.db.support import aask, ask, database, in_use
 from tests.loops import LoopRunner
 from tests.polling import aeventually
@@ -192,7 +193,8 @@ def test_autocommit_left_off_is_rolled_back(loop_runner: LoopRunner) -> None:
         AUTHORS.create(name="never committed")
 
     async def main() -> None:
-        await run_sync(leave_open)
+        with pytest.raises(AutocommitLeftOff, match="leave_open"):
+            await run_sync(leave_open)
         assert await AUTHORS.acount() == 0
         assert await run_sync(transaction.get_autocommit, "sqlite") is True
 

@@ -28,7 +28,7 @@ from django.urls import include, path
 
 from django_loom import in_thread, on_loop, run_sync
 from django_loom.asgi import get_asgi_application
-from django_loom.db import registry
+from django_loom.db import parking
 from django_loom.db.lifespan import close_pools
 from tests.http.client import Browser
 from tests.http.traced_site import REQUESTS
@@ -254,7 +254,7 @@ class TestDebug:
     def test_the_log_of_queries_is_the_requests_own(
         self, loop_runner: LoopRunner, mode: str
     ) -> None:
-        registry._parked.clear()
+        parking._parked.clear()
         with site(mode, "noting_logs", DEBUG=True):
             for _ in range(2):  # with connections made in the first round, and then with those
                 loop_runner(all_at_once)
@@ -302,7 +302,7 @@ class TestDebug:
             answers = await asyncio.gather(*jobs)
             assert [answer.text for answer in answers] == ["1", "3", "1", "1"] * 3
 
-        registry._parked.clear()
+        parking._parked.clear()
         with site(mode, DEBUG=True), override_settings(ROOT_URLCONF=tuple(urls)):
             for _ in range(2):
                 loop_runner(main)

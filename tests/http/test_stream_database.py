@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
 from django_loom import in_thread, on_loop, run_sync
 from django_loom.asgi import get_asgi_application
+from django_loom.http import channel as channel_module
 from django_loom.http.channel import AHEAD_BYTES
 from tests.db.support import ask, backend_pid, in_use
 from tests.http.asgi import Connection, Message, start
@@ -52,15 +53,14 @@ def savepoint(owner: int) -> Iterator[Callable[[int], Any]]:
 @contextmanager
 def cursor(owner: int) -> Iterator[Callable[[int], Any]]:
     """Of the server, outside of a transaction."""
-    rows = Marker.objects.order_by("pk").iterator(chunk_size=1)
-    first = next(rows).owner
+    with closing(Marker.objects.order_by("pk").iterator(chunk_size=1)) as rows:
+        first = next(rows).owner
 
-    def look(step: int) -> Any:
-        assert next(rows).step == step + 1
-        return first
+        def look(step: int) -> Any:
+            assert next(rows).step == step + 1
+            return first
 
-    yield look
-    rows.close()
+        yield look
 
 
 @contextmanager
@@ -132,9 +132,12 @@ urlpatterns = [
 
 
 @pytest.fixture(autouse=True)
-def site() -> Iterator[None]:
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # However long a part takes, two are made before the flow waits for its client.
+    monkeypatch.setattr(channel_module, "TURN_SECONDS", float("inf"))
     made.clear()
     ended.clear()
+    connections.close_all()  # a test before may have left this thread one
     with override_settings(
         ROOT_URLCONF=__name__,
         MIDDLEWARE=[],

@@ -21,6 +21,7 @@ from greenlet import getcurrent
 from django_loom import await_, bridge, in_thread, on_loop
 from django_loom.asgi import get_asgi_application
 from django_loom.bridge import current_unit
+from django_loom.http import channel as channel_module
 from django_loom.http.channel import AHEAD_BYTES
 from tests.http.asgi import Connection, Message, start
 from tests.loops import LoopRunner
@@ -150,7 +151,9 @@ urlpatterns = [path("loop", on_loop(view)), path("thread", in_thread(view))]
 
 
 @pytest.fixture(autouse=True)
-def site() -> Iterator[None]:
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # However long a part takes, two are made before the flow waits for its client.
+    monkeypatch.setattr(channel_module, "TURN_SECONDS", float("inf"))
     worlds.clear()
 
     def finished(**named: Any) -> None:

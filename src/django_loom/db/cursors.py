@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
+from django_loom.bridge import current_unit
+
 from . import flows, scopes
 from .lease import Lease, LeaseState
 
@@ -30,6 +32,7 @@ class LeasedCursorMixin:
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
         self._lease = db.lease_here()
+        self._unit = current_unit() if db.leased else None
 
     def _execute(self, *args: Any) -> Any:
         return self._run(super()._execute, args)  # type: ignore[misc]
@@ -76,7 +79,10 @@ class LeasedCursorMixin:
         db = self.db
         if not db.leased:
             return
-        db.ensure_connection()
+        if lease.state is not LeaseState.HELD:
+            # Whoever made the cursor may go on with it, though the object is of a unit whose
+            # cursor it was reading when it was made.
+            db.take(trusted=current_unit() is self._unit)
         lease = db.lease_here()
         if lease is not self._lease:
             self.cursor = db.create_cursor()
@@ -148,9 +154,10 @@ class ServerSideCursor:
         self._db = db
         self._lease = db.lease_here()
         # What is not declared WITH HOLD ends with the transaction, if it is open now.
-        self._scope = scopes.innermost(self._lease, db.alias, None if db.leased else db)
+        self._scope = scopes.innermost(self._lease, db.alias, None if db.unit is not None else db)
         self._shared: scopes.Scope | None = None
         self._is_open = False  # in the server
+        self._held: Lease | None = None
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
@@ -184,27 +191,41 @@ class ServerSideCursor:
 
     def execute(self, *args: Any) -> Any:
         """Run the query, and keep the connection from then on."""
+        # Before the statement: what else needs the connection may end meanwhile.
+        self._hold(self._cursor._lease_now())
         try:
             result = self._cursor.execute(*args)
         except Exception:
+            self._hold(None)
             raise
         except BaseException:
-            self._keep()  # the server may have it open
+            self._opened()  # the server may have it open
             self.close()  # Django does so for an Exception only
             raise
-        self._keep()
+        self._opened()
         return result
 
-    def _keep(self) -> None:
-        """Keep the connection until the cursor is closed, and share it with who reads."""
-        self._lease = self._cursor._lease
-        if self._is_open or self._lease.state is not LeaseState.HELD:
+    def _hold(self, lease: Lease | None) -> None:
+        """Keep the connection, instead of the one that was kept before."""
+        if lease is self._held or not self._db.leased:
+            return
+        before, self._held = self._held, lease
+        if lease is not None:
+            lease.open_cursors += 1
+        if before is not None:
+            before.open_cursors -= 1
+            self._db.give_back_if_unneeded(before)
+
+    def _opened(self) -> None:
+        """Share the connection with whoever reads, until the cursor is closed."""
+        self._lease = lease = self._cursor._lease
+        self._hold(lease)
+        if self._is_open or lease.state is not LeaseState.HELD:
             return
         self._is_open = True
         if self._db.leased:
-            self._lease.open_cursors += 1
-            self._shared = scopes.share_cursor(self._db, self._lease)
-        self._db.note_lease_site(self._lease)
+            self._shared = scopes.share_cursor(self._db, lease)
+        self._db.note_lease_site(lease)
 
     def fetchone(self) -> Any:
         """Fetch the next row from the server."""
@@ -225,6 +246,9 @@ class ServerSideCursor:
         except Exception:
             raise
         except BaseException:
+            # Its reader leaves: what that does next has nothing to do with the cursor.
+            if self._shared is not None:
+                scopes.end_sharing(self._shared)
             self._db.interrupted(self._lease)
             raise
 
@@ -268,10 +292,7 @@ class ServerSideCursor:
     def _stop_keeping(self) -> None:
         if self._shared is not None:
             scopes.end_sharing(self._shared)
-        if self._is_open and self._db.leased:
-            self._is_open = False
-            self._lease.open_cursors -= 1
-            self._db.give_back_if_unneeded(self._lease)
+        self._hold(None)
 
     def _leave(self) -> None:
         """Close where nothing can be awaited.

@@ -77,7 +77,7 @@ def current_flow() -> greenlet | None:
     call = current_call()
     if call is not None:
         return call
-    if _get_running_loop() is not None:
+    if _get_running_loop() is not None and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
         return None
     while current.parent is not None:
         current = current.parent

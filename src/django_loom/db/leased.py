@@ -58,7 +58,7 @@ class LeasedDatabaseMixin(_Base):
 
     def lease_here(self) -> Lease:
         """Return the lease of the calling code; an empty one if it has none."""
-        scope = scopes.find(self.alias)
+        scope = scopes.find(self.alias, self if self.unit is None else None)
         if scope is not None and scope.wrapper is self:
             if scope.kind is not scopes.Kind.CURSOR:
                 return scope.lease
@@ -67,6 +67,13 @@ class LeasedDatabaseMixin(_Base):
             return self.pinned
         lease = self.leases.get(getcurrent())
         return lease if lease is not None else self._lease_of_parent()
+
+    @property
+    def scopes(self) -> list[scopes.Scope]:
+        """The blocks that are open on the calling code's connection, or the thread's."""
+        if self.unit is None:
+            return [scope for lease in self.leases.values() for scope in lease.scopes]
+        return self.lease_here().scopes
 
     def _lease_of_parent(self) -> Lease:
         """Return the lease of the flow that the present greenlet is in, or an empty one."""
@@ -83,6 +90,20 @@ class LeasedDatabaseMixin(_Base):
         """Take a connection from the pool, and open it if the pool has none."""
         refuse_in_coroutine("connect to the database")
         self.require_own()
+        self._take()
+
+    def take(self, *, trusted: bool) -> None:
+        """Have a connection, as ``ensure_connection()`` does.
+
+        :param trusted: the code may use the object, whatever its unit is.
+        """
+        if not trusted:
+            self.ensure_connection()
+        elif self.connection is None:
+            with self.wrap_database_errors:
+                self._take()
+
+    def _take(self) -> None:
         self.check_settings()
         before = self.lease_here()
         lease = Lease(self.engine, flows.current_flow())
@@ -296,7 +317,8 @@ class LeasedDatabaseMixin(_Base):
             return
         if current_unit() is self.unit or self.allow_thread_sharing or scopes.is_member(self):
             return
-        raise not_own(self.alias)
+        if self.lease_here().state is not LeaseState.OPENING:  # for code that may have it
+            raise not_own(self.alias)
 
     def validate_thread_sharing(self) -> None:
         """Allow whoever belongs to the unit, in whatever thread."""
@@ -313,6 +335,8 @@ class LeasedDatabaseMixin(_Base):
             lease.autocommit = autocommit
             return
         super().set_autocommit(autocommit, *args, **kwargs)
+        if not autocommit:
+            self.note_lease_site(self.lease_here())  # named if nobody turns it on again
 
     def _close(self) -> None:
         lease = self.lease_here()

@@ -62,9 +62,9 @@ def on_loop() -> bool:
     return current_call() is not None or _get_running_loop() is not None
 
 
-def has_logs() -> bool:
-    """Tell if queries of the calling context are logged, or have been."""
-    return bool(_captures.get())
+def logged_aliases() -> set[str]:
+    """Return the databases whose queries the calling context logs, or has logged."""
+    return set(_captures.get())
 
 
 def begin_logs(**signal: Any) -> None:

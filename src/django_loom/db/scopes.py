@@ -165,14 +165,21 @@ def turn(lease: Lease, wrapper: Any) -> Iterator[None]:
 
 def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | None:
     """Take the mutex of the innermost scope, and return the scope."""
-    threads_own = None if wrapper.leased else wrapper
+    threads_own = None if wrapper.unit is not None else wrapper
     looked_for_the_left = to_close
     while (scope := innermost(lease, wrapper.alias, threads_own)) is not None:
         if scope.in_generator and not looked_for_the_left:
             looked_for_the_left = True
             _let_left_generators_end()
             continue
-        if not scope.mutex.acquire(wrapper.lease_timeout):
+        try:
+            is_ours = scope.mutex.acquire(wrapper.lease_timeout)
+        except BaseException:
+            # Cancelled when the turn had just been handed over: who gave it up believed that
+            # we need the connection.
+            wrapper.give_back_if_unneeded(lease)
+            raise
+        if not is_ours:
             raise TransactionBusy(
                 f"Another task has used the transaction's connection to database "
                 f"{wrapper.alias!r} for more than {wrapper.lease_timeout:g} s "
@@ -183,6 +190,7 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
         if scope.active:
             return scope
         scope.mutex.release()  # it ended while we waited: the turn is in its parent
+        wrapper.give_back_if_unneeded(lease)
     return None
 
 
@@ -243,7 +251,7 @@ def end_close(last: Scope) -> None:
 
 def forget_innermost(wrapper: Any, lease: Lease) -> None:
     """End the innermost block although somebody still has the turn in it."""
-    scope = innermost(lease, wrapper.alias, None if wrapper.leased else wrapper)
+    scope = innermost(lease, wrapper.alias, None if wrapper.unit is not None else wrapper)
     if scope is not None and scope.kind is Kind.BLOCK:
         close_scope(scope)
 

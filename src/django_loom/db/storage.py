@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Set
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -133,11 +133,14 @@ class ConnectionStorage:
                     del leases[lease]
                     wrapper.flow_ends(lease)
 
-    def made(self) -> list[Any]:
-        """Return the connection objects that the calling code has so far."""
+    def made(self, wanted: Set[str] = frozenset()) -> list[Any]:
+        """Return the connection objects that the calling code has so far.
+
+        :param wanted: aliases of which one is made if there is none.
+        """
         found = []
         for alias in connections:
-            connection = self._present(alias)
+            connection = connections[alias] if alias in wanted else self._present(alias)
             if connection is not None:
                 found.append(connection)
         return found

@@ -25,7 +25,7 @@ from django_loom.bridge import (
 )
 
 from . import scopes
-from .lease import Lease
+from .lease import Lease, LeaseState
 from .wrapper import LoomDatabaseMixin, refuse_in_coroutine
 
 _SUSPENDABLE = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
@@ -43,11 +43,8 @@ def enter(block: Atomic, django_enter: Enter) -> None:
         django_enter(block)
         return
     refuse_in_coroutine("enter transaction.atomic()")
-    if not connection.in_atomic_block:
-        connection.ensure_connection()
-    lease = connection.lease_here()
-    is_outermost = not lease.in_atomic_block
-    scope = scopes.open_scope(connection, lease)
+    scope, is_outermost = _open_scope(block)
+    connection, lease = scope.wrapper, scope.lease
     try:
         if is_outermost and (writers := connection.writers()) is not None:
             scopes.wait_to_write(connection, writers)
@@ -56,7 +53,26 @@ def enter(block: Atomic, django_enter: Enter) -> None:
         connection.note_lease_site(lease)
     except BaseException:
         scopes.close_scope(scope)
+        connection.give_back_if_unneeded(lease)
         raise
+
+
+def _open_scope(block: Atomic) -> tuple[scopes.Scope, bool]:
+    """Take a connection and the turn on it; tell if the block is a transaction's outermost.
+
+    While we wait for the turn, the block or cursor around us may end, and its connection
+    serve somebody else → so we look again at what is ours.
+    """
+    while True:
+        connection: Any = get_connection(block.using)
+        if not connection.in_atomic_block:
+            connection.ensure_connection()
+        lease = connection.lease_here()
+        of = lease if connection.leased else connection
+        scope = scopes.open_scope(connection, lease)
+        if lease.state is LeaseState.HELD or of.in_atomic_block:
+            return scope, not of.in_atomic_block
+        scopes.close_scope(scope)
 
 
 def exit(
@@ -76,11 +92,7 @@ def exit(
         return
     lease = connection.lease_here()
     call = current_call()
-    if (
-        is_collecting()
-        or (call is not None and call.closing)
-        or isinstance(exc, _NothingCanWait)
-    ):
+    if is_collecting() or (call is not None and call.closing) or isinstance(exc, _NothingCanWait):
         _give_up(block, connection, lease, django_exit, exc or GeneratorExit())
         return
     try:

@@ -34,7 +34,7 @@ from .leaving import tells_of_leaving_only
 from .lifespan import Lifespan, no_lifespan, serve_lifespan
 from .placement import runs_in_thread
 from .release import release
-from .request_unit import request_unit
+from .request_unit import RequestUnit
 from .requests import LoomRequest
 from .responses import (
     Send,
@@ -117,7 +117,7 @@ class LoomHandler(ASGIHandler):
                 task.uncancel()  # also where nobody has noticed it
 
     async def _serve(self, scope: Scope, body: RequestBody, send: Send) -> None:
-        with request_unit():
+        with RequestUnit():
             stream = await run_sync(self._respond, scope, body, send)
             if stream is not None:
                 await self._send_stream(scope, *stream, body, send)
