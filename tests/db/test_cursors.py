@@ -336,7 +336,7 @@ def test_autocommit_left_off_is_rolled_back_and_the_connection_not_reused(
 
     async def main() -> None:
         pids: list[int] = []
-        with pytest.raises(AutocommitLeftOff, match="in .*leave_open"):
+        with pytest.raises(AutocommitLeftOff, match=r"in .*leave_open"):
             await run_sync(lambda: pids.append(leave_open()))
         assert in_use() == 0
         assert await Author.objects.acount() == 0

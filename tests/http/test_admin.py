@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
+from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.test import override_settings
@@ -96,6 +97,7 @@ def mode(request: pytest.FixtureRequest) -> Iterator[str]:
 def admins_browser(mode: str) -> Callable[[], Awaitable[Browser]]:
     """Returns a browser in which the superuser has logged in."""
     User.objects.create_superuser("root", password="secret")
+    connections.close_all()  # later tests count the connections in use
 
     async def log_in() -> Browser:
         browser = Browser(get_asgi_application())

@@ -171,8 +171,11 @@ class LeasedDatabaseMixin(_Base):
 
     # How a lease ends.
 
-    def give_back(self, lease: Lease) -> None:
-        """Return a connection to its pool, fit for the next user, or close it."""
+    def give_back(self, lease: Lease, *, changed: bool = False) -> None:
+        """Return a connection to its pool, fit for the next user, or close it.
+
+        :param changed: its session is not what it was, whatever the engine knows.
+        """
         if lease.slot is None:
             self._forget(lease)
             return
@@ -184,7 +187,8 @@ class LeasedDatabaseMixin(_Base):
             and engine.is_idle(connection, lease.autocommit)
         ):
             fit = engine.is_open(connection) and engine.reset_transaction(connection)
-        if fit and (engine.session_is_changed(connection) or self.pool_options.per_unit):
+        changed = changed or engine.session_is_changed(connection)
+        if fit and (changed or self.pool_options.per_unit):
             resetting.reset(self, lease)
             return
         self.part_with(lease, fit)
@@ -303,6 +307,12 @@ class LeasedDatabaseMixin(_Base):
             lease.pin = None
             registry.get(self).pin_ended()
         return lease
+
+    def end_pin(self) -> None:
+        """End the pin of a block: its session is reset before anybody else gets it."""
+        lease = self.unpin()
+        if lease is not None and not lease.is_needed:
+            self.give_back(lease, changed=True)
 
     # What Django calls.
 
@@ -438,14 +448,15 @@ class LeftOpen(NamedTuple):
     autocommit_off: bool
 
 
-@cache
-def leased_class(plain: type) -> type:
+def _leased_class(plain: Any) -> Any:
     """Return a class of ours with leases, under the name of the plain one."""
-    assert isinstance(plain, type)
-    names = {*ATTRIBUTES, *plain.connection_attributes}  # type: ignore[attr-defined]
+    names = {*ATTRIBUTES, *plain.connection_attributes}
     namespace: dict[str, Any] = {name: LeaseAttribute(name) for name in names}
     namespace |= {"__module__": plain.__module__, "__qualname__": plain.__qualname__}
     return type(plain.__name__, (LeasedDatabaseMixin, plain), namespace)
+
+
+leased_class: Any = cache(_leased_class)
 
 
 def make_leased(wrapper: Any, unit: Unit | None) -> None:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connections
@@ -93,9 +93,13 @@ class QueryCaptureMixin:
     alias: str
     managed: bool
     unit: Any
-    scopes: list[Any]
     queries_limit: int
     _force_debug_cursor = False
+
+    if TYPE_CHECKING:
+
+        @property
+        def scopes(self) -> list[Any]: ...
 
     @property
     def force_debug_cursor(self) -> bool:

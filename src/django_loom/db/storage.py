@@ -211,7 +211,7 @@ def _of(unit: Unit) -> UnitConnections:
     of_unit = unit.belongings.get(_KEY)
     if of_unit is None:
         of_unit = unit.belongings[_KEY] = UnitConnections(unit)
-    return of_unit  # type: ignore[no-any-return]
+    return of_unit
 
 
 def _forget_in_child() -> None:

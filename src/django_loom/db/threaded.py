@@ -40,8 +40,8 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
     Outside a loop, without ``OPTIONS["pool"]``, the driver is called directly.
     """
 
-    cursor_class = FetchingCursor
-    debug_cursor_class = FetchingDebugCursor
+    cursor_class: ClassVar[type] = FetchingCursor
+    debug_cursor_class: ClassVar[type] = FetchingDebugCursor
     engine: ClassVar[Engine] = ThreadedEngine()
     connection_class: ClassVar[type[ThreadedConnection]] = ThreadedConnection
     connection: Any

@@ -79,6 +79,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
     debug_cursor_class: ClassVar[type] = LeasedDebugCursor
 
     connection: Any
+    run_on_commit: list[Any]
     leased: bool = False
     managed: bool = False  # django.db.connections handed it out; no copy of somebody's
     unit: Unit | None = None

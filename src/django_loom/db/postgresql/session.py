@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
@@ -60,10 +59,8 @@ def _text_changes_session(query: str) -> bool:
     return _IN_TEXT.search(query) is not None
 
 
-@lru_cache(maxsize=100)
-def watching(cursor_class: Hashable) -> Any:
+def _watching(cursor_class: Any) -> Any:
     """Return the class of cursors, noting on the connection what changes its session."""
-    assert isinstance(cursor_class, type)
 
     class Watching(cursor_class):
         __slots__ = ()
@@ -87,3 +84,6 @@ def watching(cursor_class: Hashable) -> Any:
     Watching.__name__ = cursor_class.__name__
     Watching.__qualname__ = cursor_class.__qualname__
     return Watching
+
+
+watching: Any = lru_cache(maxsize=100)(_watching)
