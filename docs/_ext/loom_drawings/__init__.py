@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .columns import Columns, Frame, Node
 from .lanes import Box, Drawing
 
 WSGI = Drawing(
@@ -118,11 +119,46 @@ THREADS = Drawing(
     note="The GIL lets one thread compute at a time. The loop needs no thread to wait.",
 )
 
-DRAWINGS = {
+UNIT = Columns(
+    "A unit of work, and the connections that its code uses",
+    5,
+    [
+        Frame(20, 50, 662, 326, "unit of work: one request, with all that it starts"),
+        Frame(722, 50, 194, 326, "the pool of the process"),
+    ],
+    [
+        Node(40, 0, 160, "middleware, view", "a flow: one greenlet"),
+        Node(40, 1, 160, "a gathered task", "a flow for each call"),
+        Node(40, 2, 160, "a view in a thread", "a flow"),
+        Node(40, 3, 160, "a streamed iterator", "a flow: first part to last"),
+        Node(244, 0, 170, "connection object", "one for each database", "view", rows=4),
+        Node(40, 4, 622, "values of threading.local objects", "the same for all flows", "view"),
+        Node(458, 0, 204, "a flow's lease", "until it waits or ends", "wait"),
+        Node(458, 1, 204, "a transaction's lease", "until its block ends", "wait"),
+        Node(458, 2, 204, "a server-side cursor's lease", "until it is closed", "wait"),
+        Node(458, 3, 204, "the unit's lease: a pin", "until the unit ends, then reset", "wait"),
+        *(Node(740, row, 158, "connection", "", "held") for row in range(4)),
+        Node(740, 4, 158, "connection", "nobody's now", "loop"),
+    ],
+    [
+        *((200, 242, row) for row in range(4)),
+        *((414, 456, row) for row in range(4)),
+        *((662, 738, row) for row in range(4)),
+    ],
+    [
+        "Code gets the lease of the transaction that it is in; else that of the cursor that it"
+        " reads; else the unit's,",
+        "if a statement has changed the session; else that of its flow, taken from the pool when"
+        " it is first needed.",
+    ],
+)
+
+DRAWINGS: dict[str, Columns | Drawing] = {
     "wsgi": WSGI,
     "stock-asgi": STOCK,
     "loom-asgi": LOOM,
     "bridge": BRIDGE,
     "leases": LEASES,
     "threads": THREADS,
+    "unit": UNIT,
 }

@@ -53,23 +53,31 @@ class Drawing:
     def svg(self) -> str:
         """The whole file."""
         width, height = LEFT + self.length * UNIT + 24, TOP + len(self.lanes) * LANE + 34
-        parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}"'
-            f' role="img" aria-label="{escape(self.title)}">',
-            f"<title>{escape(self.title)}</title>",
-            f"<style>{STYLE}</style>",
-            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"',
-            'markerHeight="7" orient="auto"><path class="head" d="M0 0 8 4 0 8z"/></marker></defs>',
-            f'<rect class="page" x=".5" y=".5" width="{width - 1:g}"',
-            f'height="{height - 1:g}" rx="8"/>',
-            text(20, 31, self.title, "title"),
+        content = [
             *(lane(number, name, width) for number, name in enumerate(self.lanes)),
             *(box(each) for each in self.boxes),
             *(hop(*each) for each in self.hops),
             text(20, height - 15, self.note, "note"),
-            "</svg>",
         ]
-        return "\n".join(parts) + "\n"
+        return page(self.title, width, height, content)
+
+
+def page(title: str, width: float, height: float, content: list[str]) -> str:
+    """The whole file around a drawing's content."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}"'
+        f' role="img" aria-label="{escape(title)}">',
+        f"<title>{escape(title)}</title>",
+        f"<style>{STYLE}</style>",
+        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"',
+        'markerHeight="7" orient="auto"><path class="head" d="M0 0 8 4 0 8z"/></marker></defs>',
+        f'<rect class="page" x=".5" y=".5" width="{width - 1:g}"',
+        f'height="{height - 1:g}" rx="8"/>',
+        text(20, 31, title, "title"),
+        *content,
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
 
 
 def text(x: float, y: float, content: str, kind: str = "", anchor: str = "start") -> str:
