@@ -555,3 +555,29 @@ def test_a_part_that_arrives_between_the_look_and_the_wait_is_taken(
         await aeventually(lambda: put == [True])
 
     loop_runner(main)
+
+
+@pytest.mark.parametrize("when", ["before", "between the look and the wait"])
+def test_a_flow_that_begins_at_once_is_not_waited_for(loop_runner: LoopRunner, when: str) -> None:
+    """Its first part may be long in coming, and the head is not to wait for that."""
+
+    async def main() -> None:
+        channel = PartChannel(lambda: None)
+        loop = channel._loop
+        thread = threading.Thread(target=channel.begin)
+
+        class Loop:
+            call_soon_threadsafe = loop.call_soon_threadsafe
+
+            def create_future(self) -> asyncio.Future[None]:
+                thread.start()
+                return loop.create_future()
+
+        if when == "before":
+            channel.begin()
+        channel._loop = Loop()  # type: ignore[assignment]
+        await channel.wait_until_begun()
+        if when != "before":
+            thread.join()
+
+    loop_runner(main)

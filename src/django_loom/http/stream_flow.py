@@ -78,11 +78,9 @@ class StreamFlow:
 
         :raises ThreadsBusy: there is no place for it.
         """
-        while self.state is FlowState.NEW and self._task is not None:
-            if self._task.done():
-                self._task.result()
-                return
-            await self.channel.wait_for_flow()
+        await self.channel.wait_until_begun()
+        if self.state is FlowState.NEW and self._task is not None:
+            await self._task
 
     def leave(self) -> None:
         """End the flow, as its client does not want what is not sent.
