@@ -47,6 +47,7 @@ class Sender:
         hooks: Any = DatabaseHooks(Any, leases, before_wait, Any)  # type: ignore[arg-type]
         self.streams = SyncStreams(hooks, self.threads, self.view_threads)
         self.messages: list[Message] = []
+        self.taken = 0  # bytes that the client has
         self.hold: asyncio.Event | None = None
         self.refuse_at = -1
 
@@ -63,6 +64,7 @@ class Sender:
         self.messages.append(message)
         if self.hold is not None:
             await self.hold.wait()
+        self.taken += len(message.get("body", b""))
 
     def start(
         self, source: Any, method: str = "GET", response: StreamingHttpResponse | None = None
@@ -181,9 +183,7 @@ def test_no_more_is_made_ahead_of_a_slow_client_than_the_bound(
             while not task.done():
                 for _ in range(20):
                     await asyncio.sleep(0)
-                in_hand = len(sender.messages[-1].get("body", b"")) if sender.messages else 0
-                sent = len(sender.content) - in_hand
-                assert made <= sent + AHEAD_BYTES + size
+                assert made <= sender.taken + AHEAD_BYTES + size
                 sender.hold.set()
                 await asyncio.sleep(0)
                 sender.hold.clear()
@@ -465,25 +465,25 @@ def test_what_hides_in_an_iterator_without_close_ends_in_its_flow(
     loop_runner(main)
 
 
-def test_a_thread_gives_back_what_is_idle_before_it_waits_for_its_client(
-    loop_runner: LoopRunner,
-) -> None:
-    waits: list[int] = []
-    makers: list[int] = []
+def test_a_thread_gives_back_what_is_idle_after_each_part(loop_runner: LoopRunner) -> None:
+    """Also where it does not wait for its client, as the next part may be long in coming."""
+    steps: list[tuple[str, int]] = []
 
     def source() -> Iterator[bytes]:
-        for _ in range(3):
-            makers.append(threading.get_ident())
-            yield b"x" * AHEAD_BYTES
+        for _ in range(2):
+            steps.append(("make", threading.get_ident()))
+            yield b"x"
+
+    def before_wait() -> None:
+        steps.append(("give back", threading.get_ident()))
 
     async def main() -> None:
-        sender = Sender("thread", before_wait=lambda: waits.append(threading.get_ident()))
-        async with sender:
+        async with Sender("thread", before_wait=before_wait) as sender:
             await sender.start(source())
 
     loop_runner(main)
-    assert waits
-    assert set(waits) == set(makers)
+    assert [step for step, _ in steps] == ["make", "give back"] * 2
+    assert len({thread for _, thread in steps}) == 1
 
 
 def test_streams_that_are_too_many_get_503_before_the_head(loop_runner: LoopRunner) -> None:
@@ -553,5 +553,31 @@ def test_a_part_that_arrives_between_the_look_and_the_wait_is_taken(
         channel._loop = Loop()  # type: ignore[assignment]
         assert await channel.take() == b"part"
         await aeventually(lambda: put == [True])
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("when", ["before", "between the look and the wait"])
+def test_a_flow_that_begins_at_once_is_not_waited_for(loop_runner: LoopRunner, when: str) -> None:
+    """Its first part may be long in coming, and the head is not to wait for that."""
+
+    async def main() -> None:
+        channel = PartChannel(lambda: None)
+        loop = channel._loop
+        thread = threading.Thread(target=channel.begin)
+
+        class Loop:
+            call_soon_threadsafe = loop.call_soon_threadsafe
+
+            def create_future(self) -> asyncio.Future[None]:
+                thread.start()
+                return loop.create_future()
+
+        if when == "before":
+            channel.begin()
+        channel._loop = Loop()  # type: ignore[assignment]
+        await channel.wait_until_begun()
+        if when != "before":
+            thread.join()
 
     loop_runner(main)

@@ -41,6 +41,7 @@ class PartChannel:
         self._before_wait = before_wait
         self._lock = threading.Lock()
         self._state = ChannelState.OPEN
+        self._has_begun = False
         self._parts: list[bytes] = []
         self._ahead = 0  # bytes that are made and not sent
         self._being_sent = 0  # bytes of those
@@ -57,7 +58,9 @@ class PartChannel:
         """Say, in the flow, that the parts are going to be made."""
         if current_call() is not None:
             self._turn_began = time.monotonic()
-        self.wake_sender()
+        with self._lock:
+            self._has_begun = True
+        self._wake_sender()
 
     def put(self, part: bytes) -> bool:
         """Hand on a part, and wait while too much is ahead; tell if more is wanted."""
@@ -78,7 +81,7 @@ class PartChannel:
         with self._lock:
             if self._state is ChannelState.OPEN:
                 self._state = ChannelState.ENDED
-        self.wake_sender()
+        self._wake_sender()
 
     async def take(self) -> bytes | None:
         """Return what was made since the last call, once there is something; None at the end."""
@@ -94,9 +97,11 @@ class PartChannel:
                 sender = self._sender = self._loop.create_future()
             await sender
 
-    async def wait_for_flow(self) -> None:
-        """Return when the flow has done anything, or ``wake_sender()`` was called."""
+    async def wait_until_begun(self) -> None:
+        """Return when the flow has begun, or never will."""
         with self._lock:
+            if self._has_begun or self._state is not ChannelState.OPEN:
+                return
             sender = self._sender = self._loop.create_future()
         await sender
 
@@ -108,8 +113,7 @@ class PartChannel:
             flow, self._flow = self._flow, None
         return flow is not None and flow.wake()
 
-    def wake_sender(self) -> None:
-        """End the wait of the coroutine that sends, if it is in one."""
+    def _wake_sender(self) -> None:
         with self._lock:
             sender, self._sender = self._sender, None
         if sender is not None:

@@ -17,7 +17,8 @@ class DatabaseHooks:
     ``atomic(alias)`` decorates an async view so that it runs in a transaction.
     ``thread_leases()`` is entered in a thread around a view: what the view uses comes
     from the pools, and goes back there at its end. ``before_wait()`` is called in such a
-    thread before a stream waits for its client: it gives back what nobody needs meanwhile.
+    thread after each part of a stream, as the client or the next part may be slow: it gives
+    back what nobody needs meanwhile.
     ``pools()`` is entered when the server starts, and left when it stops.
     """
 

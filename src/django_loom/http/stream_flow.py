@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -52,13 +51,14 @@ class StreamFlow:
     ) -> None:
         """Make a flow that has not begun.
 
-        :param before_wait: called in a thread before it waits for the client.
+        :param before_wait: called in a thread whenever it may begin to wait.
         """
         self.state = FlowState.NEW
         self.failed = False
-        self.channel = PartChannel(partial(_give_back, before_wait))
+        self.channel = PartChannel(give_back_in_call)
         self._response = response
         self._place = place
+        self._before_wait = before_wait if place.in_thread else None
         self._task: asyncio.Task[None] | None = None
         self._wanted = True
         self._interrupted = False
@@ -78,11 +78,9 @@ class StreamFlow:
 
         :raises ThreadsBusy: there is no place for it.
         """
-        while self.state is FlowState.NEW and self._task is not None:
-            if self._task.done():
-                self._task.result()
-                return
-            await self.channel.wait_for_flow()
+        await self.channel.wait_until_begun()
+        if self.state is FlowState.NEW and self._task is not None:
+            await self._task
 
     def leave(self) -> None:
         """End the flow, as its client does not want what is not sent.
@@ -160,8 +158,11 @@ class StreamFlow:
             self.state = FlowState.ENDED
 
     def _make(self) -> None:
-        put = self.channel.put
+        put, before_wait = self.channel.put, self._before_wait
         for part in self._response.streaming_content:
+            # The next part may be long in coming, in a thread without a word to us.
+            if before_wait is not None:
+                before_wait()
             if not put(part):
                 return
 
@@ -174,11 +175,9 @@ class StreamFlow:
             self._response._iterator = iter(())
 
 
-def _give_back(before_wait_in_thread: Callable[[], None]) -> None:
-    """Give back, before a wait for the client, what nobody needs meanwhile."""
+def give_back_in_call() -> None:
+    """Give back, on the loop, what the flow does not need while it waits for its client."""
     call = current_call()
-    if call is None:
-        before_wait_in_thread()
-    elif call.resources is not None:
+    if call is not None and call.resources is not None:
         for resource in call.resources.values():
             resource.before_wait()
