@@ -72,7 +72,8 @@ class LeasedDatabaseMixin(_Base):
     def scopes(self) -> list[scopes.Scope]:
         """The blocks that are open on the calling code's connection, or the thread's."""
         if self.unit is None:
-            return [scope for lease in self.leases.values() for scope in lease.scopes]
+            leases = {*self.leases.values(), *self.outliving}
+            return [scope for lease in leases for scope in lease.scopes]
         return self.lease_here().scopes
 
     def _lease_of_parent(self) -> Lease:

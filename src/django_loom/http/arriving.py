@@ -38,7 +38,7 @@ def arriving_body(request: HttpRequest) -> RequestBody | None:
 
 def body_is_unread(request: HttpRequest) -> bool:
     """Tell if nothing was taken from the body yet, so that it may not be here."""
-    stream, read_started = vars(request).get("_stream"), request._read_started
+    stream, read_started = vars(request).get("_stream"), getattr(request, "_read_started", True)
     return isinstance(stream, BodyStream) and not read_started
 
 

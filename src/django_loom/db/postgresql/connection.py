@@ -69,10 +69,10 @@ class LoomConnection(psycopg.Connection[Any]):
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """Make a cursor that notes what changes the session; arguments are psycopg's."""
-        factory = self.cursor_factory
-        if isinstance(factory, type) and not hasattr(factory, "notes_session"):
-            self.cursor_factory = watching(factory)
-        return super().cursor(*args, **kwargs)
+        cursor = super().cursor(*args, **kwargs)
+        # Not by the factory, which is the user's to see.
+        cursor.__class__ = watching(type(cursor))
+        return cursor
 
     def set_isolation_level(self, value: Any) -> None:
         """Set the isolation level of the transactions to come; see psycopg."""
