@@ -7,6 +7,7 @@ CPU. ``sync_to_async()`` in the user's own code is not touched.
 
 from __future__ import annotations
 
+import logging
 import sys
 from _threading_local import local as PythonThreadLocal
 from asyncio import _get_running_loop
@@ -26,9 +27,19 @@ from django.apps import apps
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 
-from .bridge import await_, current_call, loop_hidden, run_in_thread, run_sync
+from .bridge import (
+    await_,
+    begin_unit,
+    current_call,
+    leave_unit,
+    loop_hidden,
+    run_in_thread,
+    run_sync,
+)
 from .reroute_table import CALL_SITES, Bridge
 from .units import Local, ThreadLocal, sweep
+
+logger = logging.getLogger("django_loom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +239,24 @@ def _callbacks_without_loop(original: Any) -> Any:
     return classmethod(wraps(original.__func__)(capture))
 
 
+def _as_unit(original: Any) -> Any:
+    """Serve a request of Django's own handlers as a unit of work, as ours does."""
+
+    @wraps(original)
+    async def serve(*args: Any, **kwargs: Any) -> Any:
+        unit, token = begin_unit()
+        try:
+            return await original(*args, **kwargs)
+        finally:
+            leave_unit(token)
+            try:
+                unit.end()
+            except Exception as error:
+                logger.warning("%s", error)
+
+    return serve
+
+
 def _local_of_units(original: Any) -> Any:
     """Make locals that a unit of work keeps, but where another has replaced the class."""
     return Local if original in (ThreadLocal, PythonThreadLocal) else original
@@ -244,6 +273,8 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),
     Rebinding("django.db.transaction", "Atomic.__enter__", _enter_atomic),
     Rebinding("django.db.transaction", "Atomic.__exit__", _exit_atomic),
+    Rebinding("django.core.handlers.asgi", "ASGIHandler.handle", _as_unit),
+    Rebinding("django.test.client", "AsyncClientHandler.__call__", _as_unit),
     Rebinding(
         "django.test.testcases", "TestCase.captureOnCommitCallbacks", _callbacks_without_loop
     ),

@@ -61,6 +61,7 @@ class Lease:
         self.open_cursors = 0  # of the server's, that keep the connection
         self.left_cursors: list[Any] = []  # open in the server until the connection ends
         self.pin: Scope | None = None  # while it belongs to its unit
+        self.is_changed = False  # its session, where no statement tells of it
         self.on_loop = type(flow) is SyncCall
         self._turn: Lock | None = None
 

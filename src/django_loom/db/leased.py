@@ -172,11 +172,8 @@ class LeasedDatabaseMixin(_Base):
 
     # How a lease ends.
 
-    def give_back(self, lease: Lease, *, changed: bool = False) -> None:
-        """Return a connection to its pool, fit for the next user, or close it.
-
-        :param changed: its session is not what it was, whatever the engine knows.
-        """
+    def give_back(self, lease: Lease) -> None:
+        """Return a connection to its pool, fit for the next user, or close it."""
         if lease.slot is None:
             self._forget(lease)
             return
@@ -188,7 +185,7 @@ class LeasedDatabaseMixin(_Base):
             and engine.is_idle(connection, lease.autocommit)
         ):
             fit = engine.is_open(connection) and engine.reset_transaction(connection)
-        changed = changed or engine.session_is_changed(connection)
+        changed = lease.is_changed or engine.session_is_changed(connection)
         if fit and (changed or self.pool_options.per_unit):
             resetting.reset(self, lease)
             return
@@ -312,8 +309,8 @@ class LeasedDatabaseMixin(_Base):
     def end_pin(self) -> None:
         """End the pin of a block: its session is reset before anybody else gets it."""
         lease = self.unpin()
-        if lease is not None and not lease.is_needed:
-            self.give_back(lease, changed=True)
+        if lease is not None and lease.flow is None and not lease.is_needed:
+            self.give_back(lease)  # else who needs it does, or its flow
 
     # What Django calls.
 

@@ -23,9 +23,11 @@ class Pin:
     def __enter__(self) -> None:
         refuse_in_coroutine("enter django_loom.pin()")
         wrapper: Any = connections[self._using]
-        if getattr(wrapper, "leased", False) and wrapper.pinned is None:
-            wrapper.pin_here()
+        if not getattr(wrapper, "leased", False):
+            return
+        if wrapper.pinned is None:
             self._wrapper = wrapper
+        wrapper.pin_here().is_changed = True
 
     def __exit__(
         self,
