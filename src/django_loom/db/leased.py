@@ -53,6 +53,8 @@ class LeasedDatabaseMixin(_Base):
     outliving: list[Lease]  # whose flow has ended, in the midst of a block
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if not args and not kwargs:
+            return object.__new__(cls)  # copy.copy(), which shares what the object has
         # copy() and the test runner make another connection of our class: a plain one.
         return cls.__mro__[2](*args, **kwargs)
 
@@ -365,13 +367,6 @@ class LeasedDatabaseMixin(_Base):
         """Pin a connection whose session a statement has changed."""
         if lease.pin is None and self.engine.session_is_changed(lease.connection):
             self.pin(lease)
-
-    def sibling(self) -> Any:
-        """Return a new connection object to the same database, of the calling code's unit."""
-        sibling = type(self)(self.settings_dict, self.alias)
-        sibling.managed = True
-        make_leased(sibling, current_unit())
-        return sibling
 
     def reset_slot(self, slot: Slot) -> None:
         """Make the session of a slot what it was when it was opened, and give the slot back.

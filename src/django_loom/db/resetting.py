@@ -6,7 +6,9 @@ import logging
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from django_loom.bridge import current_call, is_collecting, run_sync, running_loop
+from django.db import connections
+
+from django_loom.bridge import current_call, is_collecting, run_sync, running_loop, unit_of_work
 
 from .lease import Lease
 
@@ -64,7 +66,12 @@ class _Reset:
 
 def _reset_slot(wrapper: LeasedDatabaseMixin, slot: Slot) -> None:
     try:
-        wrapper.sibling().reset_slot(slot)
+        # A unit of its own, of which the object is the connection: a receiver of
+        # connection_created that uses it would else wait for one more.
+        with unit_of_work():
+            alias = wrapper.alias
+            connections[alias] = type(wrapper)(wrapper.settings_dict, alias)
+            connections[alias].reset_slot(slot)
     except Exception:
         logger.warning(
             "Database %r: a connection whose session was changed could not be reset, and "

@@ -53,7 +53,12 @@ class LoomConnection(psycopg.Connection[Any]):
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         """Connect; parameters and errors are those of ``psycopg.connect()``."""
         if current_call() is None:
-            return super().connect(conninfo, **kwargs)
+            connect: Any = super().connect
+            if hasattr(psycopg.connect, "_self_wrapper"):
+                # Such a tool has wrapped this one as well: it would see all queries twice.
+                connect = getattr(connect, "__wrapped__", connect)
+            connection: Self = connect(conninfo, **kwargs)
+            return connection
         row_factory = kwargs.pop("row_factory", None)
         cursor_factory = kwargs.pop("cursor_factory", None)
         opened = suspend(_Opener.connect(conninfo, **kwargs))
