@@ -238,6 +238,12 @@ views = pytest.mark.parametrize("name", [view.__name__ for view in VIEWS])
 
 
 @pytest.fixture(autouse=True)
+def no_connection_of_this_thread() -> None:
+    """A test before may have left one, and some count those in use."""
+    connections.close_all()
+
+
+@pytest.fixture(autouse=True)
 def our_urls() -> Iterator[None]:
     events.clear()
     with override_settings(

@@ -334,6 +334,12 @@ class LeasedDatabaseMixin(_Base):
         """Allow whoever belongs to the unit, in whatever thread."""
         self.require_own()
 
+    def inc_thread_sharing(self) -> None:
+        """Let threads of other units use the object, and with it the connection that it has."""
+        super().inc_thread_sharing()
+        if self.connection is not None:
+            self.pin(self.lease_here())
+
     def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
         """Begin or end autocommit mode; see Django's ``BaseDatabaseWrapper``.
 
