@@ -125,8 +125,8 @@ class LeasedDatabaseMixin(_Base):
             self.drop(lease)
             raise
         lease.state = LeaseState.HELD
-        if self.pool_options.per_unit:
-            self.pin_here()
+        if self.pool_options.per_unit or self._thread_sharing_count:
+            self.pin(lease)
 
     def _replace(self, before: Lease, lease: Lease) -> None:
         """Put a new lease where the code has an empty or an ended one."""
