@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import AbstractEventLoop
 from contextvars import Context
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,9 @@ def reset(wrapper: LeasedDatabaseMixin, lease: Lease) -> None:
         return
     # A context of its own, so that it is no part of the unit that has ended. The loop has
     # the task, or what it waits for; if it drops both, nobody comes for the slot.
-    loop.create_task(run_sync(_Reset(wrapper, slot).run), context=Context())
+    # Begun by the loop itself, which synchronous code does not see here, and an eager task
+    # would look for.
+    loop.call_soon(_Reset(wrapper, slot).begin, loop, context=Context())
 
 
 class _Reset:
@@ -53,6 +56,9 @@ class _Reset:
     def __init__(self, wrapper: LeasedDatabaseMixin, slot: Slot) -> None:
         self._wrapper = wrapper
         self._slot: Slot | None = slot
+
+    def begin(self, loop: AbstractEventLoop) -> None:
+        loop.create_task(run_sync(self.run))
 
     def run(self) -> None:
         slot, self._slot = self._slot, None
