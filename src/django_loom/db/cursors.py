@@ -10,7 +10,7 @@ from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
 from django_loom.bridge import current_unit
 
-from . import flows, scopes
+from . import scopes
 from .lease import Lease, LeaseState
 
 if TYPE_CHECKING:
@@ -59,12 +59,14 @@ class LeasedCursorMixin:
                 self._move_to(lease)
                 result = execute(*args)
         except Exception:
+            if db.leased:
+                self._settle()
             raise
         except BaseException:
             self._interrupted()
             raise
         if db.leased:
-            self._settle(lease)
+            self._settle()
         return result
 
     def _lease_now(self) -> Lease:
@@ -88,13 +90,11 @@ class LeasedCursorMixin:
             self.cursor = db.create_cursor()
             self._lease = lease
 
-    def _settle(self, lease: Lease) -> None:
+    def _settle(self) -> None:
         lease = self._lease
-        if lease.state is not LeaseState.HELD:
-            return
-        self.db.note_session(lease)
-        if lease.flow is not None and flows.ends_at_once() and self.db.unit is not None:
-            self.db.give_back_if_idle(lease)
+        if lease.state is LeaseState.HELD:
+            self.db.note_session(lease)
+            self.db.statement_ends(lease)
 
     def _interrupted(self) -> None:
         self.db.interrupted(self._lease)

@@ -233,6 +233,17 @@ class LeasedDatabaseMixin(_Base):
         elif lease.is_broken():
             self.drop(lease)
 
+    def statement_ends(self, lease: Lease) -> None:
+        """Let go of a lease where nobody will tell of the flow's end.
+
+        Such as a thread of `asyncio.to_thread()`, which goes on to other units' work.
+        """
+        if self.unit is None or lease.flow is None or lease.is_needed or lease.pin is not None:
+            return
+        if flows.ends_at_once():
+            flows.forget(lease, self)
+            self.flow_ends(lease)
+
     def flow_ends(self, lease: Lease) -> None:
         """Let go of the lease of a flow that has ended, unless something else needs it."""
         if lease.flow is not None and self.leases.get(lease.flow) is lease:
@@ -352,7 +363,10 @@ class LeasedDatabaseMixin(_Base):
             return
         super().set_autocommit(autocommit, *args, **kwargs)
         if not autocommit:
-            self.note_lease_site(self.lease_here())  # named if nobody turns it on again
+            lease = self.lease_here()
+            self.note_lease_site(lease)  # named if nobody turns it on again
+            if not lease.scopes:
+                self.statement_ends(lease)
 
     def _close(self) -> None:
         lease = self.lease_here()
