@@ -64,7 +64,7 @@ class LocalBase(ThreadLocal):
             raise _read_only(self)
         table, values = _values_of(self)
         if _is_guarded(name, table):
-            object.__setattr__(self, name, value)
+            _set(self, name, value)
         else:
             values[name] = value
 
@@ -75,7 +75,7 @@ class LocalBase(ThreadLocal):
         if name in values and not _is_guarded(name, table):
             del values[name]
         else:
-            object.__delattr__(self, name)
+            _delete(self, name)
 
 
 class Local(LocalBase):
@@ -106,12 +106,26 @@ def local_with(values: Values) -> Local:
     return made
 
 
+def _set(made: Any, name: str, value: Any) -> None:
+    try:
+        object.__setattr__(made, name, value)
+    except TypeError:  # older Pythons refuse this below a class of C's own
+        ThreadLocal.__setattr__(made, name, value)
+
+
+def _delete(made: Any, name: str) -> None:
+    try:
+        object.__delattr__(made, name)
+    except TypeError:
+        ThreadLocal.__delattr__(made, name)
+
+
 def _make(cls: type[LocalBase], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     made = ThreadLocal.__new__(cls, *args, **kwargs)
     if cls is RealLocal:
         return made
     table = _table_for(cls, (args, kwargs))
-    object.__setattr__(made, "_loom_table", table)
+    _set(made, "_loom_table", table)
     unit = current_unit()
     if unit is not None and not table.of_threads and cls.__init__ is not object.__init__:
         # __init__ runs after this, for the unit; for the thread when it comes here.
