@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextvars import Context
 from typing import TYPE_CHECKING
@@ -44,7 +45,8 @@ def reset(wrapper: LeasedDatabaseMixin, lease: Lease) -> None:
         return
     # A context of its own, so that it is no part of the unit that has ended. The loop has
     # the task, or what it waits for; if it drops both, nobody comes for the slot.
-    loop.create_task(run_sync(_Reset(wrapper, slot).run), context=Context())
+    # Not by the loop's factory: an eager task would begin here, in the midst of a call.
+    asyncio.Task(run_sync(_Reset(wrapper, slot).run), loop=loop, context=Context())
 
 
 class _Reset:
