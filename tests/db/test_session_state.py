@@ -1,165 +1,402 @@
-"""What a statement changes in a PostgreSQL session holds for its unit, and for no other."""
+"""What changes a PostgreSQL session belongs to its unit, and nobody after it finds it."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection, connections, transaction
+from django.db.backends.signals import connection_created
 
 import django_loom
-from django_loom import run_sync
+from django_loom import await_, run_sync
 from django_loom.bridge import unit_of_work
+from django_loom.db.postgresql.base import DatabaseWrapper
 from django_loom.db.postgresql.session import changes_session
 from django_loom.exceptions import AutocommitLeftOff
-from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use
+from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use, second_alias
 from tests.loops import LoopRunner
 from tests.polling import aeventually
+from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
+TAG = "SELECT current_setting('loom.tag', true)"
 
 
-@pytest.mark.parametrize(
-    ("query", "tag", "expected"),
-    [
-        ("SET search_path = a", b"SET", True),
-        ("set local search_path = a", b"SET", False),
-        ("SET TRANSACTION READ ONLY", b"SET", False),
-        ("RESET ALL", b"RESET", True),
-        ("LISTEN news", b"LISTEN", True),
-        ("PREPARE p AS SELECT 1", b"PREPARE", True),
-        ("LOAD 'x'", b"LOAD", True),
-        ("SELECT set_config('a.b', 'c', false)", b"SELECT 1", True),
-        ("SELECT set_config(%s, %s, %s)", b"SELECT 1", True),
-        ("SELECT set_config('a.b', 'c', true)", b"SELECT 1", False),
-        ("SELECT pg_advisory_lock(1)", b"SELECT 1", True),
-        ("SELECT pg_try_advisory_lock(1)", b"SELECT 1", True),
-        ("SELECT pg_advisory_xact_lock(1)", b"SELECT 1", False),
-        ("CREATE TEMP TABLE t ()", b"CREATE TABLE", True),
-        ("CREATE TABLE t ()", b"CREATE TABLE", False),
-        ("SELECT 1; SET a.b = 'c'", b"SELECT 1", True),
-        ("SELECT temp FROM weather", b"SELECT 1", False),
-        ("UPDATE t SET a = 1", b"UPDATE 1", False),
-        (b"SET a.b = 'c'", b"SET", True),
-    ],
-)
-def test_what_changes_a_session(query: Any, tag: bytes, expected: bool) -> None:
-    assert changes_session(query, tag) is expected
+def execute(*statements: str, using: str = "default") -> None:
+    with connections[using].cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
-def test_a_setting_holds_for_its_unit_and_is_gone_for_others(loop_runner: LoopRunner) -> None:
+def pinned(using: str = "default") -> int:
+    return django_loom.pool(using).statistics().pinned
+
+
+# Which statements: each as the server sees it.
+
+CHANGING = [
+    "SET loom.tag = 'x'",
+    "set session loom.tag = 'x'",
+    "SET ROLE NONE",
+    "SET search_path = public",
+    "SET TIME ZONE 'UTC'",
+    "RESET loom.tag",
+    "RESET ALL",
+    "LISTEN news",
+    "UNLISTEN *",
+    "PREPARE plan AS SELECT 1",
+    "DEALLOCATE ALL",
+    "DISCARD PLANS",
+    "DISCARD SEQUENCES",
+    "DISCARD TEMP",
+    "DISCARD ALL",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_try_advisory_lock(1)",
+    "SELECT pg_advisory_lock_shared(1)",
+    "SELECT set_config('loom.tag', 'x', false)",
+    "SELECT set_config('loom.tag', 'x', (1 = 0))",
+    "CREATE TEMP TABLE t (n int)",
+    "create temporary view v AS SELECT 1",
+    "CREATE TEMP TABLE t AS SELECT 1",
+    "SELECT 1 AS n INTO TEMP t",
+    "CREATE TABLE pg_temp.t (n int)",
+    "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+    "SELECT 1; SET loom.tag = 'x'",
+    "SET loom.tag = 'x'; SELECT 1; LISTEN news",
+]
+NOT_CHANGING = [
+    "SELECT 1",
+    "SELECT 'set'",
+    "UPDATE testapp_author SET name = 'x'",
+    "SELECT set_config('loom.tag', 'x', true)",
+    "SELECT pg_advisory_xact_lock(1)",
+    "SELECT pg_try_advisory_xact_lock(1)",
+    "SHOW search_path",
+    "NOTIFY news",
+    # A DO block's, and a function's, are not seen: pin() is for those.
+    "DO $$ BEGIN PERFORM 1; END $$",
+]
+IN_TRANSACTION = [
+    "SET LOCAL loom.tag = 'x'",
+    "  set local loom.tag = 'x'",
+    "SET TRANSACTION READ ONLY",
+    "SET CONSTRAINTS ALL DEFERRED",
+    "DECLARE c CURSOR FOR SELECT 1",
+]
+
+
+@pytest.mark.parametrize("statement", CHANGING)
+def test_a_statement_that_changes_the_session_pins_it_and_is_undone(statement: str) -> None:
     async def main() -> None:
         with unit_of_work():
-            await run_sync(execute, "SET application_name = 'tenant'")
-            pid = await abackend_pid()
-            pids = await asyncio.gather(*(abackend_pid() for _ in range(5)))
-            assert set(pids) == {pid}
-            assert await aask("SHOW application_name") == "tenant"
-            assert django_loom.pool().statistics().pinned == 1
+            await run_sync(execute, statement)
+            assert (in_use(), pinned()) == (1, 1)
         await aeventually(lambda: in_use() == 0)
-        assert django_loom.pool().statistics().pinned == 0
-        found = await asyncio.gather(*(aask("SHOW application_name") for _ in range(5)))
-        assert "tenant" not in found
+        assert pinned() == 0
+        assert await aask(TAG) in (None, "")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("statement", NOT_CHANGING)
+def test_other_statements_leave_the_connection_to_all(statement: str) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(execute, statement)
+            assert (in_use(), pinned()) == (0, 0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("statement", IN_TRANSACTION)
+def test_what_ends_with_the_transaction_pins_nothing(statement: str) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            async with django_loom.atomic():
+                await run_sync(execute, statement)
+                assert pinned() == 0
+            assert in_use() == 0
+
+    asyncio.run(main())
+
+
+def test_queries_of_other_kinds_are_looked_at_as_well() -> None:
+    assert changes_session(b"select pg_advisory_lock(1)", b"SELECT 1")
+    composed = psycopg.sql.SQL("set {}").format(psycopg.sql.Identifier("x"))
+    assert changes_session(composed, b"SET")
+    assert not changes_session("set local x = 1", b"SET")
+
+
+def test_executemany_pins_as_well(loop_runner: LoopRunner) -> None:
+    def many() -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany("SELECT set_config('loom.tag', %s, false)", [["a"], ["b"]])
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(many)
+            assert await aask(TAG) == "b"
+        await aeventually(lambda: in_use() == 0)
 
     loop_runner(main)
 
 
-def execute(sql: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
+# While the unit lives.
 
 
-def test_a_lock_is_released_at_the_end_of_its_unit(loop_runner: LoopRunner) -> None:
+def test_all_code_of_the_unit_finds_the_session(loop_runner: LoopRunner) -> None:
+    async def unit(number: int) -> set[Any]:
+        with unit_of_work():
+            await run_sync(execute, f"SET loom.tag = 'tag {number}'")
+            found = [await aask(TAG), await asyncio.to_thread(ask, TAG)]
+            found += await asyncio.gather(*[aask(TAG) for _ in range(3)])
+            async with django_loom.atomic():
+                found.append(await aask(TAG))
+            async for _ in Author.objects.aiterator():
+                found.append(await aask(TAG))
+            return set(found)
+
     async def main() -> None:
-        await run_sync(execute, "SELECT pg_advisory_lock(7)")
+        await Author.objects.acreate(name="Ann")
+        tags = await asyncio.gather(*[unit(number) for number in range(8)])
+        assert tags == [{f"tag {number}"} for number in range(8)]
         await aeventually(lambda: in_use() == 0)
-        assert await aask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+        assert {await aask(TAG) for _ in range(12)} <= {None, ""}
 
     loop_runner(main)
 
 
-def test_the_reset_connection_is_used_again(loop_runner: LoopRunner) -> None:
-    def change() -> int:
-        execute("SET a.b = 'c'")
-        return backend_pid()
-
+def test_gathered_code_waits_for_a_transaction_on_the_pinned_connection(
+    loop_runner: LoopRunner,
+) -> None:
     async def main() -> None:
-        pid = await run_sync(change)
-        await aeventually(lambda: in_use() == 0)
-        assert await abackend_pid() == pid
-        assert await aask("SELECT current_setting('a.b', true)") in (None, "")
-
-    loop_runner(main)
-
-
-def test_tasks_take_turns_around_a_transaction(loop_runner: LoopRunner) -> None:
-    """A statement of a task beside it must not get into another's transaction."""
-
-    async def main() -> None:
-        inside, go_on = asyncio.Event(), asyncio.Event()
+        order: list[str] = []
+        begun, go_on = asyncio.Event(), asyncio.Event()
 
         async def block() -> None:
             async with django_loom.atomic():
-                await aask("SELECT 1")
-                inside.set()
+                await Author.objects.acreate(name="in the block")
+                begun.set()
                 await go_on.wait()
+                order.append("block")
+
+        async def beside() -> None:
+            await Author.objects.acreate(name="beside")
+            order.append("beside")
 
         with unit_of_work():
-            await run_sync(execute, "SET a.b = 'c'")
+            await run_sync(execute, "SET loom.tag = 'x'")
+            pid = await abackend_pid()
             task = asyncio.create_task(block())
-            await inside.wait()
-            other = asyncio.create_task(aask("SELECT pg_current_xact_id_if_assigned() IS NULL"))
+            await begun.wait()
+            other = asyncio.create_task(beside())
+            await asyncio.sleep(0)
+            assert order == []
             go_on.set()
-            await task
-            assert await other is True
+            await asyncio.gather(task, other)
+            assert order == ["block", "beside"]
+            assert await abackend_pid() == pid
         await aeventually(lambda: in_use() == 0)
+        assert await Author.objects.acount() == 2
 
     loop_runner(main)
 
 
-def test_pin_covers_what_no_statement_tells(loop_runner: LoopRunner) -> None:
-    hidden = "DO $$ BEGIN PERFORM set_config('a.b', 'hidden', false); END $$"
+# Before others get it.
+
+
+def test_the_next_unit_has_the_connection_and_nothing_of_the_session(
+    loop_runner: LoopRunner,
+) -> None:
+    created: list[Any] = []
+
+    def note(**kwargs: Any) -> None:
+        created.append(ask(TAG, using=kwargs["connection"].alias))
+
+    async def main() -> None:
+        with second_alias() as alias:
+            with unit_of_work():
+                await run_sync(execute, "SET loom.tag = 'x'", "LISTEN news", using=alias)
+                await aask("SELECT pg_advisory_lock(7)", using=alias)
+                await run_sync(execute, "CREATE TEMP TABLE mine (n int)", using=alias)
+                pid = await abackend_pid(alias)
+                connection_created.connect(note)
+            try:
+                await aeventually(lambda: in_use(alias) == 0)
+            finally:
+                connection_created.disconnect(note)
+            assert await abackend_pid(alias) == pid
+            assert created in ([None], [""])
+            assert await aask(TAG, using=alias) in (None, "")
+            assert await aask("SELECT count(*) FROM pg_listening_channels()", using=alias) == 0
+            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %s"
+            assert await aask(held, pid, using=alias) == 0
+            assert await aask("SELECT to_regclass('mine')", using=alias) is None
+            assert (await abackend_pid(alias), django_loom.pool(alias).statistics().lost) == (
+                pid,
+                0,
+            )
+
+    loop_runner(main)
+
+
+def test_a_reset_that_fails_closes_the_connection_and_frees_its_place(
+    loop_runner: LoopRunner, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(connection: Any) -> None:
+        raise psycopg.OperationalError("no reset")
+
+    async def main() -> None:
+        monkeypatch.setattr(DatabaseWrapper.engine, "reset_session", fail)
+        pids = set()
+        for _ in range(12):  # more often than the pool has places
+            with unit_of_work():
+                await run_sync(execute, "SET loom.tag = 'x'")
+                pids.add(await abackend_pid())
+            await aeventually(lambda: in_use() == 0)
+        assert len(pids) == 12
+
+    with caplog.at_level(logging.WARNING, "django_loom"):
+        loop_runner(main)
+    assert "could not be reset" in caplog.text
+
+
+def test_a_loop_that_ends_before_the_reset_loses_no_place(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(execute, "SET loom.tag = 'x'")
+
+    for _ in range(12):
+        loop_runner(main)
+    assert loop_runner(aask, TAG) in (None, "")
+    assert in_use() == 0
+
+
+def test_an_isolation_level_of_the_drivers_is_undone(loop_runner: LoopRunner) -> None:
+    def work() -> None:
+        connection.ensure_connection()
+        connection.connection.set_isolation_level(psycopg.IsolationLevel.SERIALIZABLE)
+        with transaction.atomic():
+            assert ask("SHOW transaction_isolation") == "serializable"
+
+    def isolation() -> str:
+        with transaction.atomic():
+            return ask("SHOW transaction_isolation")
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(work)
+            assert await run_sync(isolation) == "serializable"
+        await aeventually(lambda: in_use() == 0)
+        assert {await run_sync(isolation) for _ in range(12)} == {"read committed"}
+
+    loop_runner(main)
+
+
+# pin() and OPTIONS["pool"]["per_unit"]: for what no statement tells.
+
+HIDDEN = "DO $$ BEGIN PERFORM set_config('loom.tag', 'hidden', false); END $$"
+
+
+def test_pin_keeps_one_connection_and_resets_it(loop_runner: LoopRunner) -> None:
+    def in_sync_code() -> Any:
+        with django_loom.pin():
+            execute(HIDDEN)
+            await_(asyncio.sleep(0))
+            assert pinned() == 1
+            return ask(TAG)
 
     async def main() -> None:
         async with django_loom.pin():
-            await run_sync(execute, hidden)
-            assert await aask("SELECT current_setting('a.b', true)") == "hidden"
-        await aeventually(lambda: in_use() == 0)
-        assert await aask("SELECT current_setting('a.b', true)") in (None, "")
+            await run_sync(execute, "DO $$ BEGIN PERFORM 1; END $$", HIDDEN.replace("DO", "do"))
+            assert set(await asyncio.gather(*[aask(TAG) for _ in range(3)])) == {"hidden"}
+        assert await run_sync(in_sync_code) == "hidden"
+        await aeventually(lambda: (in_use(), pinned()) == (0, 0))
+        assert {await aask(TAG) for _ in range(5)} <= {None, ""}
 
     loop_runner(main)
 
 
-def test_autocommit_left_off_is_an_error_that_names_the_line(loop_runner: LoopRunner) -> None:
-    def turn_off() -> None:
-        transaction.set_autocommit(False)
+def test_per_unit_pins_always(loop_runner: LoopRunner) -> None:
+    options = {"pool": {"max_size": 3, "per_unit": True}}
 
     async def main() -> None:
-        with pytest.raises(AutocommitLeftOff, match="turn_off"):
-            await run_sync(turn_off)
-        assert in_use() == 0
+        with second_alias(OPTIONS=options) as alias:
+            with unit_of_work():
+                await run_sync(execute, HIDDEN, using=alias)
+                assert {await aask(TAG, using=alias) for _ in range(3)} == {"hidden"}
+            await aeventually(lambda: in_use(alias) == 0)
+            assert {await aask(TAG, using=alias) for _ in range(3)} <= {None, ""}
+            await aeventually(lambda: in_use(alias) == 0)
 
     loop_runner(main)
 
 
-def test_a_begin_left_open_is_rolled_back_with_a_warning(
+# Transactions that nobody ended.
+
+
+def leave_off(*, commit: bool) -> None:
+    transaction.set_autocommit(False)
+    Author.objects.create(name="Ann")
+    if commit:
+        transaction.commit()
+
+
+@pytest.mark.parametrize("commit", [False, True])
+def test_a_unit_that_ends_with_autocommit_off_fails(loop_runner: LoopRunner, commit: bool) -> None:
+    async def main() -> None:
+        with (  # noqa: PT012
+            pytest.raises(AutocommitLeftOff, match=r"in leave_off\. Write `with transaction"),
+            unit_of_work(),
+        ):
+            await run_sync(lambda: leave_off(commit=commit))
+            assert await run_sync(transaction.get_autocommit) is False
+            await run_sync(Author.objects.count)
+        await aeventually(lambda: in_use() == 0)
+        assert await run_sync(transaction.get_autocommit) is True
+        assert await Author.objects.acount() == int(commit)
+
+    loop_runner(main)
+
+
+def test_the_units_own_error_comes_before_that_of_autocommit(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError), unit_of_work():  # noqa: PT012
+            await run_sync(lambda: leave_off(commit=False))
+            raise ZeroDivisionError
+        await aeventually(lambda: in_use() == 0)
+
+    loop_runner(main)
+
+
+def test_a_transaction_left_open_is_rolled_back_with_a_warning(
     loop_runner: LoopRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        await run_sync(execute, "BEGIN")
-        assert in_use() == 0
-        assert await run_sync(transaction.get_autocommit)
+    def begin_and_forget() -> int:
+        execute("BEGIN", "INSERT INTO testapp_author (name) VALUES ('lost')")
+        return backend_pid()
 
-    loop_runner(main)
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(begin_and_forget)
+            assert await Author.objects.acount() == 1  # the unit's code is in it, as in Django
+        await aeventually(lambda: in_use() == 0)
+        assert await Author.objects.acount() == 0
+
+    with caplog.at_level(logging.WARNING, "django_loom"):
+        loop_runner(main)
     assert "was open at the end of a unit of work" in caplog.text
+    assert "test_session_state.py" in caplog.text
 
 
 def test_a_receiver_that_uses_the_connection_takes_no_second_one(
     loop_runner: LoopRunner,
 ) -> None:
     """As many resets as the pool has connections would wait for one more for ever."""
-    from django.db.backends.signals import connection_created
 
     def receiver(**kwargs: Any) -> None:
         if kwargs["connection"].alias == "default":

@@ -84,7 +84,8 @@ class LeasedDatabaseMixin(_Base):
         lease = self.leases.get(flow) if flow is not None else None
         if lease is None:
             lease = Lease(self.engine, flow)
-            if flow is not None:
+            # A thread that outlives the unit would keep it, and the object with it.
+            if flow is not None and (self.unit is None or not flows.ends_at_once()):
                 self.leases[flow] = lease
                 flows.note(lease, self)
         return lease
@@ -278,6 +279,9 @@ class LeasedDatabaseMixin(_Base):
             if lease in self.outliving:
                 self.outliving.remove(lease)
             self.give_back(lease)
+        elif self.unit is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
+            # No statement follows a block's last, which would give the connection back.
+            self.give_back_if_idle(lease)
 
     def close_in_any_state(self, lease: Lease) -> None:
         """Close the connection below a transaction, which learns of it at its end."""

@@ -39,7 +39,15 @@ def _count_of_owner() -> int:
 _OF_OWNER = _count_of_owner()  # measured, for it depends on the interpreter's version
 
 # What a use changes, and the next one cannot notice.
-_COUNTERS = {"_named_cursor_idx", "_thread_ident", "_queries_log", "unit", "leases", "outliving"}
+_COUNTERS = {
+    "_cache",  # of ops: the module of compilers
+    "_named_cursor_idx",
+    "_queries_log",
+    "_thread_ident",
+    "leases",
+    "outliving",
+    "unit",
+}
 
 
 def remember(wrapper: LeasedDatabaseMixin) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from asyncio import AbstractEventLoop
 from contextvars import Context
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,8 @@ def reset(wrapper: LeasedDatabaseMixin, lease: Lease) -> None:
         return
     # A context of its own, so that it is no part of the unit that has ended. The loop has
     # the task, or what it waits for; if it drops both, nobody comes for the slot.
-    # Begun by the loop itself, which synchronous code does not see here, and an eager task
-    # would look for.
-    loop.call_soon(_Reset(wrapper, slot).begin, loop, context=Context())
+    # Not by the loop's factory: an eager task would begin here, in the midst of a call.
+    asyncio.Task(run_sync(_Reset(wrapper, slot).run), loop=loop, context=Context())
 
 
 class _Reset:
@@ -56,9 +55,6 @@ class _Reset:
     def __init__(self, wrapper: LeasedDatabaseMixin, slot: Slot) -> None:
         self._wrapper = wrapper
         self._slot: Slot | None = slot
-
-    def begin(self, loop: AbstractEventLoop) -> None:
-        loop.create_task(run_sync(self.run))
 
     def run(self) -> None:
         slot, self._slot = self._slot, None

@@ -199,6 +199,8 @@ class ConnectionStorage:
         connections_here = self._threads.connections
         if of_unit is not None and alias in of_unit:
             connections_here = of_unit
+        elif self._present(alias) is None:
+            raise AttributeError(alias)  # the thread has one, which is not the unit's to delete
         try:
             connection = connections_here.pop(alias)
         except KeyError:

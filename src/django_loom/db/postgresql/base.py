@@ -79,10 +79,12 @@ class PostgreSQLEngine(Engine):
 
     def session_begins(self, connection: Any) -> None:
         """Take the session as it is now for unchanged."""
+        connection.note_transaction_defaults()
         connection.session_is_changed = False
 
     def reset_session(self, connection: Any) -> None:
         """Forget settings, locks, channels, temporary tables and prepared statements."""
+        connection.restore_transaction_defaults()
         with connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
 

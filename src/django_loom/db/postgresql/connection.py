@@ -40,6 +40,7 @@ class LoomConnection(psycopg.Connection[Any]):
     """A connection for synchronous code, in threads and on event loops alike."""
 
     session_is_changed = False  # by a statement, for those that follow
+    _transaction_defaults: tuple[Any, Any, Any] = None, None, None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -93,6 +94,14 @@ class LoomConnection(psycopg.Connection[Any]):
         """Set whether the transactions to come are deferrable; see psycopg."""
         self.session_is_changed = True
         super().set_deferrable(value)
+
+    def note_transaction_defaults(self) -> None:
+        """Note how the driver begins transactions, which the server does not know."""
+        self._transaction_defaults = self.isolation_level, self.read_only, self.deferrable
+
+    def restore_transaction_defaults(self) -> None:
+        """Undo what the user's code has set since, as the server's reset cannot."""
+        self.isolation_level, self.read_only, self.deferrable = self._transaction_defaults
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Consume a generator of psycopg's, on the loop if the caller runs on one."""
@@ -162,6 +171,10 @@ class LoomConnection(psycopg.Connection[Any]):
             # Before the socket goes: its number may serve another connection soon.
             waiting.fail()
         super().close()
+        # A query that was cut short still has the lock, until its code goes on → who closes a
+        # cursor meanwhile, perhaps where nothing can wait, would wait for that → a new one, for
+        # all that can be done with a closed connection needs none.
+        self.lock = Lock()  # type: ignore[assignment]
 
     @property
     def is_idle(self) -> bool:

@@ -1,0 +1,55 @@
+"""A pool for each set of connection parameters."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connections
+
+import django_loom
+from django_loom import run_sync
+from django_loom.db import registry
+from tests.db.support import ask, in_use, second_alias
+from tests.loops import LoopRunner
+
+pytestmark = pytest.mark.usefixtures("db_tables")
+
+
+def use(alias: str, entry: dict[str, Any], sql: str) -> Any:
+    connections.databases[alias] = entry
+    connections[alias].close()
+    del connections[alias]
+    return ask(sql, using=alias)
+
+
+def test_settings_that_are_replaced_have_connections_of_their_own(loop_runner: LoopRunner) -> None:
+    sql = "SELECT current_setting('application_name')"
+
+    async def main() -> None:
+        with second_alias() as alias:
+            entries = [deepcopy(settings.DATABASES[alias]) for _ in range(2)]
+            for entry, name in zip(entries, "ab", strict=True):
+                entry["OPTIONS"]["application_name"] = name
+            found = [await run_sync(use, alias, entries[n], sql) for n in (0, 1, 0, 1)]
+            assert found == ["a", "b", "a", "b"]
+            assert in_use(alias) == 0
+
+    loop_runner(main)
+
+
+def test_a_change_in_place_closes_the_pool_before(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        with second_alias() as alias:
+            assert await run_sync(ask, "SELECT 1", using=alias) == 1
+            before = django_loom.pool(alias)
+            connections[alias].settings_dict["OPTIONS"]["application_name"] = "changed"
+            after = django_loom.pool(alias)
+            assert after is not before
+            assert before.is_closed
+            assert after is django_loom.pool(alias)
+            assert [each for each in registry.pools() if each is before] == []
+
+    loop_runner(main)

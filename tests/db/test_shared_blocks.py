@@ -1,0 +1,173 @@
+"""Blocks that tasks, generators, test helpers and other apps share with us."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import unittest
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.db import connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import Atomic
+from django.test import TestCase
+
+import django_loom
+from django_loom import run_sync
+from tests.db.support import in_use, let_others_run
+from tests.loops import LoopRunner
+from tests.testapp.models import Author
+
+pytestmark = pytest.mark.usefixtures("db_tables")
+
+
+async def names() -> list[str]:
+    return sorted([author.name async for author in Author.objects.all()])
+
+
+def test_two_tasks_may_use_one_atomic_object(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        block = django_loom.atomic()
+        first_in, second_in, first_out = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def fails() -> None:
+            async with block:
+                await Author.objects.acreate(name="rolled back")
+                first_in.set()
+                await second_in.wait()
+                raise ZeroDivisionError
+
+        async def works() -> None:
+            await first_in.wait()
+            async with block:
+                await Author.objects.acreate(name="committed")
+                second_in.set()
+                await first_out.wait()
+
+        second = asyncio.create_task(works())
+        with pytest.raises(ZeroDivisionError):
+            await fails()
+        first_out.set()
+        await second
+        assert (await names(), in_use()) == (["committed"], 0)
+
+    loop_runner(main)
+
+
+async def in_a_block() -> AsyncIterator[int]:
+    async with django_loom.atomic():
+        await Author.objects.acreate(name="inside")
+        yield 1
+        yield 2
+
+
+@pytest.mark.parametrize("how", ["break", "aclose", "collected"])
+def test_a_generator_that_is_left_takes_nothing_with_it(loop_runner: LoopRunner, how: str) -> None:
+    async def leave() -> None:
+        if how == "break":
+            async for _ in in_a_block():
+                break
+            return
+        generator: Any = in_a_block()
+        await anext(generator)
+        if how == "aclose":
+            await generator.aclose()
+        else:
+            generator = [generator]
+            generator.append(generator)
+            del generator
+            gc.collect()
+
+    async def main() -> None:
+        await leave()
+        await Author.objects.acreate(name="afterwards")
+        await let_others_run()
+        assert (await names(), in_use()) == (["afterwards"], 0)
+
+    loop_runner(main)
+
+
+def test_a_method_of_atomic_that_another_app_has_replaced_is_called(
+    loop_runner: LoopRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[str | None] = []
+    enter = Atomic.__enter__
+
+    def counted(block: Atomic) -> None:
+        entered.append(block.using)
+        enter(block)
+
+    monkeypatch.setattr(Atomic, "__enter__", counted)
+
+    async def main() -> None:
+        async with django_loom.atomic():
+            await Author.objects.acreate(name="Ann")
+
+    loop_runner(main)
+    assert entered == [None]
+
+
+class CommitHooks(TestCase):
+    __test__ = False  # not by pytest
+
+    def write(self, callback: Any) -> None:
+        with transaction.atomic():
+            Author.objects.create(name="Ann")
+            transaction.on_commit(callback)
+
+    async def test_callbacks_use_the_orm(self) -> None:
+        log: list[int] = []
+        with self.captureOnCommitCallbacks(execute=True) as callbacks:
+            await run_sync(self.write, lambda: log.append(Author.objects.count()))
+        assert (log, len(callbacks)) == ([1], 1)
+        assert await Author.objects.acount() == 1
+
+    async def test_callbacks_are_only_given(self) -> None:
+        log: list[int] = []
+        with self.captureOnCommitCallbacks() as callbacks:
+            await run_sync(self.write, lambda: log.append(1))
+        assert (log, len(callbacks)) == ([], 1)
+
+    async def test_synchronous_code_on_the_loop(self) -> None:
+        def block() -> tuple[list[int], int]:
+            log: list[int] = []
+            with self.captureOnCommitCallbacks(execute=True) as callbacks:
+                self.write(lambda: log.append(Author.objects.count()))
+            return log, len(callbacks)
+
+        assert await run_sync(block) == ([1], 1)
+
+    async def test_a_cursor_that_was_left_half_read(self) -> None:
+        await Author.objects.abulk_create([Author(name=f"{n}") for n in range(9)])
+        async for _ in Author.objects.aiterator(chunk_size=2):
+            break
+
+    async def test_later_ones_are_whole(self) -> None:
+        gc.collect()
+        assert await Author.objects.acount() == 0
+
+
+def test_commit_hooks_in_test_cases() -> None:
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(CommitHooks).run(result)
+    assert [trace for _, trace in result.errors + result.failures] == []
+    assert result.testsRun == 5
+
+
+def test_the_old_helper_that_runs_commit_hooks_ends_no_block(loop_runner: LoopRunner) -> None:
+    def run_hooks() -> None:
+        with mock.patch.object(BaseDatabaseWrapper, "validate_no_atomic_block", return_value=False):
+            connection.run_and_clear_commit_hooks()
+
+    called: list[int] = []
+    with pytest.raises(ZeroDivisionError), transaction.atomic(), transaction.atomic():  # noqa: PT012
+        Author.objects.create(name="Ann")
+        transaction.on_commit(lambda: called.append(1))
+        run_hooks()
+        assert called == [1]
+        assert loop_runner(names) == ["Ann"]
+        raise ZeroDivisionError
+    assert loop_runner(names) == []
