@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import Context
 from typing import Any
 
 import psycopg
@@ -413,3 +414,33 @@ def test_a_receiver_that_uses_the_connection_takes_no_second_one(
     finally:
         connection_created.disconnect(receiver)
         connections.close_all()
+
+
+def test_a_thread_that_outlives_its_unit_keeps_the_pinned_connection_to_itself(
+    loop_runner: LoopRunner, meeting_point: None
+) -> None:
+    """Given back at once, two flows would use it: the thread, and whoever gets it next."""
+
+    def in_thread() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT meet(2)")
+            return cursor.fetchone()[0]
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(execute, "SET loom.tag = 'x'")
+            task = asyncio.create_task(asyncio.to_thread(in_thread))
+            await aeventually_running()
+        others = await asyncio.gather(*(abackend_pid() for _ in range(5)))
+        await aask("SELECT meet(2)")
+        assert await task not in others
+        await aeventually(lambda: in_use() == 0)
+
+    async def aeventually_running() -> None:
+        while not await Context().run(asyncio.create_task, aask(ARRIVED)):
+            pass
+
+    loop_runner(main)
+
+
+ARRIVED = "SELECT is_called FROM arrivals"

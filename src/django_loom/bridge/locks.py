@@ -44,6 +44,10 @@ class Lock:
             raise
         return not self._withdraw(waiter)
 
+    def acquire_nowait(self) -> bool:
+        """Take the lock if it is free; tell if it was."""
+        return self._take()
+
     def _take(self, waiter: Waiter | None = None) -> bool:
         """Take the lock if it is free, else queue the waiter."""
         with self._guard:

@@ -417,9 +417,27 @@ class LeasedDatabaseMixin(_Base):
 
         Blocks of async code may outlive the unit, in tasks that it has started.
         """
-        left = []
+        # A thread of the unit is in a statement on the pinned connection, or about to begin
+        # one → it would go on beside the reset, and beside whoever gets the connection next →
+        # we take the turn first, and where somebody has it, he gives the connection back.
+        ending = self.pinned
+        is_ours = ending is not None and ending.turn.acquire_nowait()
         pinned = self.unpin()
-        for lease in {*self.outliving, *([] if pinned is None else [pinned])}:
+        if pinned is not None and not is_ours and pinned.flow is None:
+            self.outliving.append(pinned)
+        try:
+            ended = set(self.outliving) - {pinned}
+            if is_ours and pinned is not None:
+                ended.add(pinned)
+            return self._end_leases(ended)
+        finally:
+            self.outliving = [lease for lease in self.outliving if lease.slot is not None]
+            if is_ours and ending is not None:
+                ending.turn.release()
+
+    def _end_leases(self, leases: set[Lease]) -> list[LeftOpen]:
+        left = []
+        for lease in leases:
             if lease.flow is not None or lease.open_cursors or lease.slot is None:
                 continue
             if lease.scopes:
@@ -431,8 +449,12 @@ class LeasedDatabaseMixin(_Base):
             if off or not self.engine.is_idle(lease.connection, lease.autocommit):
                 left.append(self._left_open(lease, lease.slot, autocommit_off=off))
             self.give_back(lease)
-        self.outliving.clear()
         return left
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether code that outlives the unit still has a connection through the object."""
+        return bool(self.leases or self.outliving)
 
     def _left_open(self, lease: Lease, slot: Slot, *, autocommit_off: bool) -> LeftOpen:
         holder = "nobody known" if slot.holder is None else slot.holder.describe()

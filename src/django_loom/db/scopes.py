@@ -278,7 +278,7 @@ def pin(wrapper: Any, lease: Lease) -> Scope:
     scope = Scope(Kind.PIN, wrapper, lease, None)
     outermost = lease.scopes[0] if lease.scopes else None
     if outermost is not None and outermost.parent is None:
-        scope.mutex.acquire(0)
+        scope.mutex.acquire_nowait()
         outermost.parent = scope
     return scope
 

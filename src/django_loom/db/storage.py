@@ -37,9 +37,11 @@ class UnitConnections(dict[str, Any]):
         :raises AutocommitLeftOff: what was written would be lost without a word.
         """
         left = [each for alias in self for each in self[alias].unit_ends()]
-        for alias in self:
-            parking.park(self, alias)
-        self.clear()
+        for alias in list(self):
+            # A thread may outlive its unit, in the midst of a transaction: it finds its own.
+            if not self[alias].is_in_use:
+                parking.park(self, alias)
+                del self[alias]
         lost = ""
         for each in left:
             what = _OFF if each.autocommit_off else _OPEN
