@@ -5,22 +5,17 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, ClassVar
 
-from django.db.backends.signals import connection_created
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 
 from django_loom.bridge import Unit, current_unit
 
-from . import flows, registry, resetting, scopes
+from . import flows, registry, scopes
 from .lease import ATTRIBUTES, Lease, LeaseState
+from .pinned_leases import PinnedLeases
+from .returned_leases import ReturnedLeases
 from .wrapper import not_own, refuse_in_coroutine
-
-if TYPE_CHECKING:
-    from .pool_slots import Slot
-    from .wrapper import LoomDatabaseMixin as _Base
-else:
-    _Base = object
 
 
 class LeaseAttribute:
@@ -38,7 +33,7 @@ class LeaseAttribute:
         wrapper.lease_here().__dict__[self.name] = value
 
 
-class LeasedDatabaseMixin(_Base):
+class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
     """Stands before a ``DatabaseWrapper`` class of ours; see ``make_leased()``.
 
     What the user's code puts on the object is there for the whole unit. What belongs to
@@ -47,16 +42,13 @@ class LeasedDatabaseMixin(_Base):
     """
 
     leased = True
-    unit: Unit | None  # None: it is a thread's, with OPTIONS["pool"]
-    leases: dict[greenlet, Lease]
-    pinned: Lease | None
-    outliving: list[Lease]  # whose flow has ended, in the midst of a block
+    plain_class: ClassVar[type]  # the class of ours that it stands before
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if not args and not kwargs:
             return object.__new__(cls)  # copy.copy(), which shares what the object has
         # copy() and the test runner make another connection of our class: a plain one.
-        return cls.__mro__[2](*args, **kwargs)
+        return cls.plain_class(*args, **kwargs)
 
     def lease_here(self) -> Lease:
         """Return the lease of the calling code; an empty one if it has none."""
@@ -114,10 +106,10 @@ class LeasedDatabaseMixin(_Base):
         lease.state = LeaseState.OPENING
         pool = registry.get(self)
         lease.slot = pool.acquire()
-        self._replace(before, lease)
+        self.replace_lease(before, lease)
         try:
             if lease.slot.connection is not None:
-                self._attach(lease)
+                self.attach(lease)
             if lease.connection is None:
                 self._open(lease)
         except BaseException:
@@ -129,7 +121,7 @@ class LeasedDatabaseMixin(_Base):
         if self.pool_options.per_unit or self._thread_sharing_count:
             self.pin(lease)
 
-    def _replace(self, before: Lease, lease: Lease) -> None:
+    def replace_lease(self, before: Lease, lease: Lease) -> None:
         """Put a new lease where the code has an empty or an ended one."""
         flows.forget(before, self)
         if lease.flow is not None:
@@ -158,7 +150,7 @@ class LeasedDatabaseMixin(_Base):
             with suppress(Exception):
                 self.engine.close(lease.connection)
 
-    def _attach(self, lease: Lease) -> None:
+    def attach(self, lease: Lease) -> None:
         """Take over the slot's connection, or find that it is lost."""
         slot = lease.slot
         assert slot is not None
@@ -172,162 +164,6 @@ class LeasedDatabaseMixin(_Base):
             lease.connection = None
             slot.pool.drop_connection(slot, lost=True)
         slot.suspect = False
-
-    # How a lease ends.
-
-    def give_back(self, lease: Lease) -> None:
-        """Return a connection to its pool, fit for the next user, or close it."""
-        if lease.slot is None:
-            self._forget(lease)
-            return
-        fit = not (lease.closed_in_transaction or lease.left_cursors or lease.open_cursors)
-        engine, connection = self.engine, lease.connection
-        if fit and not (
-            lease.autocommit == self.settings_dict["AUTOCOMMIT"]
-            and not lease.in_atomic_block
-            and engine.is_idle(connection, lease.autocommit)
-        ):
-            fit = engine.is_open(connection) and engine.reset_transaction(connection)
-        changed = lease.is_changed or engine.session_is_changed(connection)
-        if fit and (changed or self.pool_options.per_unit):
-            resetting.reset(self, lease)
-            return
-        self.part_with(lease, fit)
-
-    def part_with(self, lease: Lease, fit: bool) -> None:
-        """Give the slot of a lease back, with its connection if that is fit for use."""
-        suspect = lease.errors_occurred
-        slot = self.detach(lease)
-        if slot is None:
-            return
-        slot.suspect = suspect
-        if fit:
-            slot.pool.release(slot)
-        else:
-            slot.pool.discard(slot)
-            lease.close_left_cursors()
-
-    def detach(self, lease: Lease) -> Slot | None:
-        """End a lease, and return the slot that it had."""
-        slot = lease.end()
-        self._forget(lease)
-        return slot
-
-    def drop(self, lease: Lease) -> None:
-        """Close the connection, whatever its state, and free its place in the pool."""
-        self.part_with(lease, fit=False)
-
-    def _forget(self, lease: Lease) -> None:
-        flows.forget(lease, self)
-        if lease.flow is not None and self.leases.get(lease.flow) is lease:
-            del self.leases[lease.flow]
-        if self.pinned is lease:
-            self.unpin()
-
-    def give_back_if_idle(self, lease: Lease) -> None:
-        """Return a connection of a flow unless something needs it; its code waits now."""
-        if lease.pin is None and lease.is_idle(self.settings_dict["AUTOCOMMIT"]):
-            if self.engine.session_is_changed(lease.connection) and self.pinned is None:
-                self.pin(lease)
-            else:
-                self.give_back(lease)
-        elif lease.is_broken():
-            self.drop(lease)
-
-    def statement_ends(self, lease: Lease) -> None:
-        """Let go of a lease where nobody will tell of the flow's end.
-
-        Such as a thread of `asyncio.to_thread()`, which goes on to other units' work.
-        """
-        if self.unit is None or lease.flow is None or lease.is_needed or lease.pin is not None:
-            return
-        if flows.ends_at_once():
-            flows.forget(lease, self)
-            self.flow_ends(lease)
-
-    def flow_ends(self, lease: Lease) -> None:
-        """Let go of the lease of a flow that has ended, unless something else needs it."""
-        if lease.flow is not None and self.leases.get(lease.flow) is lease:
-            del self.leases[lease.flow]
-        lease.flow = None
-        if lease.is_needed:
-            self.outliving.append(lease)
-            return
-        if lease.pin is not None:
-            return
-        if lease.state is LeaseState.HELD and self.pinned is None and self._keeps(lease):
-            self.pin(lease)
-        else:
-            self.give_back(lease)
-
-    def _keeps(self, lease: Lease) -> bool:
-        """Tell if the unit's next code is to find the session as this flow leaves it."""
-        if self.unit is None or self.unit.ended:
-            return False
-        engine, connection = self.engine, lease.connection
-        if lease.closed_in_transaction or not engine.transaction_is_usable(connection):
-            return False
-        return (
-            engine.session_is_changed(connection)
-            or lease.autocommit != self.settings_dict["AUTOCOMMIT"]
-            or not engine.is_idle(connection, lease.autocommit)
-        )
-
-    def give_back_if_unneeded(self, lease: Lease) -> None:
-        """Return a connection when what outlived its flow has ended."""
-        if lease.flow is None and lease.pin is None and not lease.is_needed:
-            if lease in self.outliving:
-                self.outliving.remove(lease)
-            self.give_back(lease)
-        elif self.unit is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
-            # No statement follows a block's last, which would give the connection back.
-            self.give_back_if_idle(lease)
-
-    def close_in_any_state(self, lease: Lease) -> None:
-        """Close the connection below a transaction, which learns of it at its end."""
-        connection = lease.connection
-        slot = lease.end()
-        if slot is not None:
-            slot.pool.discard(slot)
-        if lease.in_atomic_block or lease.closed_in_transaction:
-            lease.connection = connection  # as Django's, closed, until the block ends
-        lease.close_left_cursors()
-
-    # Pins.
-
-    def pin_here(self) -> Lease:
-        """Let the calling code's connection belong to the unit from now on."""
-        self.ensure_connection()
-        lease = self.lease_here()
-        self.pin(lease)
-        return lease
-
-    def pin(self, lease: Lease) -> None:
-        """Let a connection belong to the unit: all its code uses it, in turns."""
-        if lease.pin is not None or self.pinned is not None or lease.slot is None:
-            return
-        if self.unit is None or self.unit.ended:
-            return
-        lease.pin = scopes.pin(self, lease)
-        self.pinned = lease
-        lease.slot.pool.pin_began()
-        if lease.slot.holder is not None:
-            lease.slot.holder.note_site()
-
-    def unpin(self) -> Lease | None:
-        """End the pin; the caller gives the connection back."""
-        lease, self.pinned = self.pinned, None
-        if lease is not None and lease.pin is not None:
-            lease.pin.active = False
-            lease.pin = None
-            registry.get(self).pin_ended()
-        return lease
-
-    def end_pin(self) -> None:
-        """End the pin of a block: its session is reset before anybody else gets it."""
-        lease = self.unpin()
-        if lease is not None and lease.flow is None and not lease.is_needed:
-            self.give_back(lease)  # else who needs it does, or its flow
 
     # What Django calls.
 
@@ -385,113 +221,16 @@ class LeasedDatabaseMixin(_Base):
         if scope is None or scope.unit is current_unit():
             super().close_if_unusable_or_obsolete()
 
-    # Sessions.
-
-    def note_session(self, lease: Lease) -> None:
-        """Pin a connection whose session a statement has changed."""
-        if lease.pin is None and self.engine.session_is_changed(lease.connection):
-            self.pin(lease)
-
-    def reset_slot(self, slot: Slot) -> None:
-        """Make the session of a slot what it was when it was opened, and give the slot back.
-
-        It counts as a new connection, of which Django's signal tells.
-        """
-        lease = Lease(self.engine, flows.current_flow())
-        lease.slot, lease.state = slot, LeaseState.OPENING
-        self._replace(self.lease_here(), lease)
-        try:
-            self._attach(lease)
-            if lease.connection is not None:
-                self.engine.reset_session(lease.connection)
-                self.init_connection_state()
-                connection_created.send(sender=self.__class__, connection=self)
-                self.engine.session_begins(lease.connection)
-        except BaseException:
-            self.drop(lease)
-            raise
-        self.part_with(lease, fit=lease.connection is not None)
-
-    def unit_ends(self) -> list[LeftOpen]:
-        """Undo what the unit has left; return what may cost data.
-
-        Blocks of async code may outlive the unit, in tasks that it has started.
-        """
-        # A thread of the unit is in a statement on the pinned connection, or about to begin
-        # one → it would go on beside the reset, and beside whoever gets the connection next →
-        # we take the turn first, and where somebody has it, he gives the connection back.
-        ending = self.pinned
-        is_ours = ending is not None and ending.turn.acquire_nowait()
-        pinned = self.unpin()
-        if pinned is not None and not is_ours and pinned.flow is None:
-            self.outliving.append(pinned)
-        try:
-            ended = set(self.outliving) - {pinned}
-            if is_ours and pinned is not None:
-                ended.add(pinned)
-            return self._end_leases(ended)
-        finally:
-            self.outliving = [lease for lease in self.outliving if lease.slot is not None]
-            if is_ours and ending is not None:
-                ending.turn.release()
-
-    def _end_leases(self, leases: set[Lease]) -> list[LeftOpen]:
-        left = []
-        for lease in leases:
-            if lease.flow is not None or lease.open_cursors or lease.slot is None:
-                continue
-            if lease.scopes:
-                if lease.scopes[0].opener is None:
-                    left.append(self._left_open(lease, lease.slot, autocommit_off=False))
-                    self.drop(lease)
-                continue
-            off = lease.autocommit != self.settings_dict["AUTOCOMMIT"]
-            if off or not self.engine.is_idle(lease.connection, lease.autocommit):
-                left.append(self._left_open(lease, lease.slot, autocommit_off=off))
-            self.give_back(lease)
-        return left
-
-    @property
-    def is_in_use(self) -> bool:
-        """Whether code that outlives the unit still has a connection through the object."""
-        return bool(self.leases or self.outliving)
-
-    def _left_open(self, lease: Lease, slot: Slot, *, autocommit_off: bool) -> LeftOpen:
-        holder = "nobody known" if slot.holder is None else slot.holder.describe()
-        return LeftOpen(self.alias, holder, autocommit_off)
-
-    def let_go(self) -> None:
-        """Give back everything: `del connections[alias]` has taken the object away."""
-        pinned = self.unpin()
-        for lease in {*self.leases.values(), *([] if pinned is None else [pinned])}:
-            if lease.is_needed:
-                self.close_in_any_state(lease)
-            else:
-                self.give_back(lease)
-
-    def forget_all(self) -> object:
-        """Part with every connection, closing none; return what has them."""
-        inherited = [(lease.slot, lease.connection) for lease in self.leases.values()]
-        for lease in list(self.leases.values()):
-            lease.end()
-        self.leases.clear()
-        self.pinned = None
-        return inherited
-
-
-class LeftOpen(NamedTuple):
-    """A transaction that nobody has ended, and who took its connection."""
-
-    alias: str
-    holder: str
-    autocommit_off: bool
-
 
 def _leased_class(plain: Any) -> Any:
     """Return a class of ours with leases, under the name of the plain one."""
     names = {*ATTRIBUTES, *plain.connection_attributes}
     namespace: dict[str, Any] = {name: LeaseAttribute(name) for name in names}
-    namespace |= {"__module__": plain.__module__, "__qualname__": plain.__qualname__}
+    namespace |= {
+        "__module__": plain.__module__,
+        "__qualname__": plain.__qualname__,
+        "plain_class": plain,
+    }
     return type(plain.__name__, (LeasedDatabaseMixin, plain), namespace)
 
 

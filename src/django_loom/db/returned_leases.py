@@ -1,0 +1,208 @@
+"""How a lease ends: at a wait, with its flow, its block or its unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import flows, resetting
+from .lease import Lease, LeaseState
+from .leases_base import LeasesBase
+
+if TYPE_CHECKING:
+    from .pool_slots import Slot
+
+
+class LeftOpen(NamedTuple):
+    """A transaction that nobody has ended, and who took its connection."""
+
+    alias: str
+    holder: str
+    autocommit_off: bool
+
+
+class ReturnedLeases(LeasesBase):
+    """Gives connections back to their pool, fit for the next user, or closed."""
+
+    def give_back(self, lease: Lease) -> None:
+        """Return a connection to its pool, fit for the next user, or close it."""
+        if lease.slot is None:
+            self._forget(lease)
+            return
+        fit = not (lease.closed_in_transaction or lease.left_cursors or lease.open_cursors)
+        engine, connection = self.engine, lease.connection
+        if fit and not (
+            lease.autocommit == self.settings_dict["AUTOCOMMIT"]
+            and not lease.in_atomic_block
+            and engine.is_idle(connection, lease.autocommit)
+        ):
+            fit = engine.is_open(connection) and engine.reset_transaction(connection)
+        changed = lease.is_changed or engine.session_is_changed(connection)
+        if fit and (changed or self.pool_options.per_unit):
+            resetting.reset(self, lease)
+            return
+        self.part_with(lease, fit)
+
+    def part_with(self, lease: Lease, fit: bool) -> None:
+        """Give the slot of a lease back, with its connection if that is fit for use."""
+        suspect = lease.errors_occurred
+        slot = self.detach(lease)
+        if slot is None:
+            return
+        slot.suspect = suspect
+        if fit:
+            slot.pool.release(slot)
+        else:
+            slot.pool.discard(slot)
+            lease.close_left_cursors()
+
+    def detach(self, lease: Lease) -> Slot | None:
+        """End a lease, and return the slot that it had."""
+        slot = lease.end()
+        self._forget(lease)
+        return slot
+
+    def drop(self, lease: Lease) -> None:
+        """Close the connection, whatever its state, and free its place in the pool."""
+        self.part_with(lease, fit=False)
+
+    def _forget(self, lease: Lease) -> None:
+        flows.forget(lease, self)
+        if lease.flow is not None and self.leases.get(lease.flow) is lease:
+            del self.leases[lease.flow]
+        if self.pinned is lease:
+            self.unpin()
+
+    def give_back_if_idle(self, lease: Lease) -> None:
+        """Return a connection of a flow unless something needs it; its code waits now."""
+        if lease.pin is None and lease.is_idle(self.settings_dict["AUTOCOMMIT"]):
+            if self.engine.session_is_changed(lease.connection) and self.pinned is None:
+                self.pin(lease)
+            else:
+                self.give_back(lease)
+        elif lease.is_broken():
+            self.drop(lease)
+
+    def statement_ends(self, lease: Lease) -> None:
+        """Let go of a lease where nobody will tell of the flow's end.
+
+        Such as a thread of `asyncio.to_thread()`, which goes on to other units' work.
+        """
+        if self.unit is None or lease.flow is None or lease.is_needed or lease.pin is not None:
+            return
+        if flows.ends_at_once():
+            flows.forget(lease, self)
+            self.flow_ends(lease)
+
+    def flow_ends(self, lease: Lease) -> None:
+        """Let go of the lease of a flow that has ended, unless something else needs it."""
+        if lease.flow is not None and self.leases.get(lease.flow) is lease:
+            del self.leases[lease.flow]
+        lease.flow = None
+        if lease.is_needed:
+            self.outliving.append(lease)
+            return
+        if lease.pin is not None:
+            return
+        if lease.state is LeaseState.HELD and self.pinned is None and self._keeps(lease):
+            self.pin(lease)
+        else:
+            self.give_back(lease)
+
+    def _keeps(self, lease: Lease) -> bool:
+        """Tell if the unit's next code is to find the session as this flow leaves it."""
+        if self.unit is None or self.unit.ended:
+            return False
+        engine, connection = self.engine, lease.connection
+        if lease.closed_in_transaction or not engine.transaction_is_usable(connection):
+            return False
+        return (
+            engine.session_is_changed(connection)
+            or lease.autocommit != self.settings_dict["AUTOCOMMIT"]
+            or not engine.is_idle(connection, lease.autocommit)
+        )
+
+    def give_back_if_unneeded(self, lease: Lease) -> None:
+        """Return a connection when what outlived its flow has ended."""
+        if lease.flow is None and lease.pin is None and not lease.is_needed:
+            if lease in self.outliving:
+                self.outliving.remove(lease)
+            self.give_back(lease)
+        elif self.unit is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
+            # No statement follows a block's last, which would give the connection back.
+            self.give_back_if_idle(lease)
+
+    def close_in_any_state(self, lease: Lease) -> None:
+        """Close the connection below a transaction, which learns of it at its end."""
+        connection = lease.connection
+        slot = lease.end()
+        if slot is not None:
+            slot.pool.discard(slot)
+        if lease.in_atomic_block or lease.closed_in_transaction:
+            lease.connection = connection  # as Django's, closed, until the block ends
+        lease.close_left_cursors()
+
+    def unit_ends(self) -> list[LeftOpen]:
+        """Undo what the unit has left; return what may cost data.
+
+        Blocks of async code may outlive the unit, in tasks that it has started.
+        """
+        # A thread of the unit is in a statement on the pinned connection, or about to begin
+        # one → it would go on beside the reset, and beside whoever gets the connection next →
+        # we take the turn first, and where somebody has it, he gives the connection back.
+        ending = self.pinned
+        is_ours = ending is not None and ending.turn.acquire_nowait()
+        pinned = self.unpin()
+        if pinned is not None and not is_ours and pinned.flow is None:
+            self.outliving.append(pinned)
+        try:
+            ended = set(self.outliving) - {pinned}
+            if is_ours and pinned is not None:
+                ended.add(pinned)
+            return self._end_leases(ended)
+        finally:
+            self.outliving = [lease for lease in self.outliving if lease.slot is not None]
+            if is_ours and ending is not None:
+                ending.turn.release()
+
+    def _end_leases(self, leases: set[Lease]) -> list[LeftOpen]:
+        left = []
+        for lease in leases:
+            if lease.flow is not None or lease.open_cursors or lease.slot is None:
+                continue
+            if lease.scopes:
+                if lease.scopes[0].opener is None:
+                    left.append(self._left_open(lease, lease.slot, autocommit_off=False))
+                    self.drop(lease)
+                continue
+            off = lease.autocommit != self.settings_dict["AUTOCOMMIT"]
+            if off or not self.engine.is_idle(lease.connection, lease.autocommit):
+                left.append(self._left_open(lease, lease.slot, autocommit_off=off))
+            self.give_back(lease)
+        return left
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether code that outlives the unit still has a connection through the object."""
+        return bool(self.leases or self.outliving)
+
+    def _left_open(self, lease: Lease, slot: Slot, *, autocommit_off: bool) -> LeftOpen:
+        holder = "nobody known" if slot.holder is None else slot.holder.describe()
+        return LeftOpen(self.alias, holder, autocommit_off)
+
+    def let_go(self) -> None:
+        """Give back everything: `del connections[alias]` has taken the object away."""
+        pinned = self.unpin()
+        for lease in {*self.leases.values(), *([] if pinned is None else [pinned])}:
+            if lease.is_needed:
+                self.close_in_any_state(lease)
+            else:
+                self.give_back(lease)
+
+    def forget_all(self) -> object:
+        """Part with every connection, closing none; return what has them."""
+        inherited = [(lease.slot, lease.connection) for lease in self.leases.values()]
+        for lease in list(self.leases.values()):
+            lease.end()
+        self.leases.clear()
+        self.pinned = None
+        return inherited
