@@ -162,3 +162,16 @@ def foreign_names(module: str, tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not is_ours(module, node):
             found |= {alias.asname or alias.name for alias in node.names}
     return found
+
+
+def imported_modules(module: str) -> set[str]:
+    """The modules of django_loom that a module imports while it is itself imported."""
+    known = set(modules())
+    found = set()
+    for node in parse(module).body:
+        if isinstance(node, ast.ImportFrom) and is_ours(module, node):
+            source = absolute(module, node).removeprefix("django_loom").removeprefix(".")
+            for alias in node.names:
+                names = (f"{source}.{alias.name}".strip("."), source, f"{source}.__init__")
+                found |= {next(name for name in names if name in known)} if source else set()
+    return found

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 
 import pytest
 
-from tests.architecture import RANKS, layer_faults, modules, parse, rebinding_faults, room_of
+from tests.architecture import (
+    RANKS,
+    imported_modules,
+    layer_faults,
+    modules,
+    parse,
+    rebinding_faults,
+    room_of,
+)
 
 
 @pytest.mark.parametrize("module", modules())
 def test_imports_go_down_the_layers(module: str) -> None:
     assert room_of(module) in RANKS or room_of(module) == "lab", "add the new room to LAYERS"
     assert not list(layer_faults(module, parse(module)))
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: imported_modules(module) for module in modules()}
+    assert graph["db.storage"] >= {"db.leased", "db.parking"}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if name != "reroute"])
