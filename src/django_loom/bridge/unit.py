@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from greenlet import getcurrent
 
+from .greenlets import SyncCall
+
 T = TypeVar("T")
 AtEnd = Callable[[], None]
 
@@ -85,9 +87,10 @@ def context_value(variable: ContextVar[T | None]) -> T | None:
     is what counts, its code is the same as that around it.
     """
     value = variable.get()
-    if value is not None:
-        return value
-    current = getcurrent().parent
+    here = getcurrent()
+    if value is not None or type(here) is SyncCall:
+        return value  # a call has the context of the task that awaits it
+    current = here.parent
     while value is None and current is not None:
         if current.gr_context is not None:
             value = current.gr_context.get(variable)

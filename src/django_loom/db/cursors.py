@@ -47,6 +47,8 @@ class LeasedCursorMixin:
     def _run(self, execute: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         db = self.db
         try:
+            if not db.leased and not self._lease.scopes:
+                return execute(*args)
             lease = self._lease_now()
             if lease.scopes or lease.pin is not None or lease.open_cursors:
                 with scopes.turn(lease, db):

@@ -6,7 +6,7 @@ A flow is named by its greenlet: the call is one, and each thread begins with on
 from __future__ import annotations
 
 import os
-import threading
+from _thread import _local as RealLocal  # threading's keeps the unit's values
 from asyncio import _get_running_loop
 from collections.abc import Hashable
 from contextlib import suppress
@@ -56,7 +56,7 @@ class ThreadLeases(dict[Lease, "LeasedDatabaseMixin"]):
                     wrapper.flow_ends(lease)
 
 
-class _Thread(threading.local):
+class _Thread(RealLocal):
     def __init__(self) -> None:
         self.leases = ThreadLeases()
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from greenlet import getcurrent
 
-from django_loom.bridge import Unit, current_unit
+from django_loom.bridge import SyncCall, Unit, current_unit
 
 from . import flows, registry, scopes
 from .lease import ATTRIBUTES, Lease, LeaseState
@@ -52,6 +52,11 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
 
     def lease_here(self) -> Lease:
         """Return the lease of the calling code; an empty one if it has none."""
+        current = getcurrent()
+        if type(current) is SyncCall and not scopes.are_known() and self.unit is not None:
+            lease = self.pinned or self.leases.get(current)  # as it mostly is, the short way
+            if lease is not None:
+                return lease
         scope = scopes.find(self.alias, self if self.unit is None else None)
         if scope is not None and scope.wrapper is self:
             if scope.kind is not scopes.Kind.CURSOR:

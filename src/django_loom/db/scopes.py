@@ -83,6 +83,11 @@ class Scope:
         return scope is not None
 
 
+def are_known() -> bool:
+    """Tell if the calling context knows of any scope."""
+    return _scopes.get() is not None
+
+
 def find(alias: str, threads_own: Any = None) -> Scope | None:
     """Return the innermost open scope that the calling code is in.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from _thread import _local as RealLocal  # threading's keeps the unit's values
 from collections.abc import Hashable, Iterator, Set
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -89,7 +90,7 @@ class ThreadConnections(dict[str, Any]):
                     connection.thread_has_ended()
 
 
-class _Threads(threading.local):
+class _Threads(RealLocal):
     def __init__(self) -> None:
         self.connections = ThreadConnections()
 

@@ -79,6 +79,7 @@ class PostgreSQLEngine(Engine):
 
     def session_begins(self, connection: Any) -> None:
         """Take the session as it is now for unchanged."""
+        connection.is_shared = True
         connection.note_transaction_defaults()
         connection.session_is_changed = False
 

@@ -40,6 +40,7 @@ class LoomConnection(psycopg.Connection[Any]):
     """A connection for synchronous code, in threads and on event loops alike."""
 
     session_is_changed = False  # by a statement, for those that follow
+    is_shared = False  # the pool's, so that others follow
     _transaction_defaults: tuple[Any, Any, Any] = None, None, None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -77,7 +78,8 @@ class LoomConnection(psycopg.Connection[Any]):
         """Make a cursor that notes what changes the session; arguments are psycopg's."""
         cursor = super().cursor(*args, **kwargs)
         # Not by the factory, which is the user's to see.
-        cursor.__class__ = watching(type(cursor))
+        if self.is_shared:
+            cursor.__class__ = watching(type(cursor))
         return cursor
 
     def set_isolation_level(self, value: Any) -> None:
