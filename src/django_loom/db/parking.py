@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict, deque
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from django.core.signals import setting_changed
 from django.db import connections
@@ -50,11 +51,24 @@ _COUNTERS = {
 }
 
 
+class _Snapshot:
+    """What an untouched connection object and its helpers have."""
+
+    __slots__ = ("helpers", "own")
+
+    def __init__(self, wrapper: LeasedDatabaseMixin) -> None:
+        self.own = dict(wrapper.__dict__)
+        self.helpers = {name: dict(vars(getattr(wrapper, name))) for name in _HELPERS}
+
+
+_snapshots: WeakKeyDictionary[LeasedDatabaseMixin, _Snapshot] = WeakKeyDictionary()
+
+
 def remember(wrapper: LeasedDatabaseMixin) -> None:
     """Take a connection object that was just made for untouched."""
-    wrapper.__dict__["pristine"] = pristine = dict(wrapper.__dict__)
-    for name in _HELPERS:
-        pristine[f"attributes of {name}"] = dict(vars(getattr(wrapper, name)))
+    unit, wrapper.unit = wrapper.unit, None
+    _snapshots[wrapper] = _Snapshot(wrapper)
+    wrapper.unit = unit
 
 
 def park(of_unit: dict[str, Any], alias: str) -> None:
@@ -65,11 +79,13 @@ def park(of_unit: dict[str, Any], alias: str) -> None:
     expected = _OF_OWNER + 2 * len(_HELPERS) + ("wrap_database_errors" in wrapper.__dict__)
     if references != expected or not _COUNTS_ARE_EXACT:
         return
-    if wrapper.leases or wrapper.pinned is not None or not _is_untouched(wrapper):
+    if wrapper.leases or wrapper.pinned is not None or wrapper._execute_wrappers:
         return
     wrapper.unit = None
     wrapper._queries_log.clear()
-    _parked[wrapper.alias].append(wrapper)
+    snapshot = _snapshots.get(wrapper)
+    if snapshot is not None and _is_untouched(wrapper, snapshot):
+        _parked[wrapper.alias].append(wrapper)
 
 
 def adopt(alias: str, unit: Unit) -> LeasedDatabaseMixin | None:
@@ -86,33 +102,31 @@ def adopt(alias: str, unit: Unit) -> LeasedDatabaseMixin | None:
     return None
 
 
-def _is_untouched(wrapper: LeasedDatabaseMixin) -> bool:
-    pristine: dict[str, Any] = wrapper.__dict__["pristine"]
-    present = wrapper.__dict__
-    if len(present) < len(pristine) - len(_HELPERS) or wrapper._execute_wrappers:
-        return False
-    kind = type(wrapper)
-    for name, value in present.items():
-        if pristine.get(name, pristine) is not value and not _may_change(kind, name):
+def _is_untouched(wrapper: Any, snapshot: _Snapshot) -> bool:
+    if wrapper.__dict__ != snapshot.own:
+        if not _is_same(wrapper, snapshot.own):
             return False
-    return all(_is_untouched_helper(wrapper, name, pristine) for name in _HELPERS)
+        snapshot.own = dict(wrapper.__dict__)  # with what was worked out since, and is kept
+    for name, before in snapshot.helpers.items():
+        helper = wrapper.__dict__.get(name)
+        if helper is None:
+            return False
+        if vars(helper) != before:
+            if not _is_same(helper, before):
+                return False
+            snapshot.helpers[name] = dict(vars(helper))
+    return True
 
 
-def _is_untouched_helper(wrapper: Any, name: str, pristine: dict[str, Any]) -> bool:
-    helper = present = getattr(wrapper, name)
-    before = pristine[f"attributes of {name}"]
-    present = vars(helper)
-    if len(present) == len(before) and all(before.get(k, before) is present[k] for k in present):
-        return True
-    kind = type(helper)
-    return all(before.get(k, before) is v or _may_change(kind, k) for k, v in present.items())
-
-
-def _may_change(kind: type, name: str) -> bool:
-    """Tell if an attribute says nothing of who has used the object."""
-    if name in _COUNTERS or name == "pristine":
-        return True
-    return isinstance(getattr(kind, name, None), cached_property)
+def _is_same(owner: Any, before: dict[str, Any]) -> bool:
+    """Tell if an object has what it had, but for what says nothing of who has used it."""
+    kind, present = type(owner), vars(owner)
+    return all(name in present for name in before) and all(
+        before.get(name, before) is value
+        or name in _COUNTERS
+        or isinstance(getattr(kind, name, None), cached_property)
+        for name, value in present.items()
+    )
 
 
 def _forget_all(**kwargs: Any) -> None:

@@ -160,7 +160,7 @@ class ReturnedLeases(LeasesBase):
                 ended.add(pinned)
             return self._end_leases(ended)
         finally:
-            self.outliving = [lease for lease in self.outliving if lease.slot is not None]
+            self.outliving[:] = [lease for lease in self.outliving if lease.slot is not None]
             if is_ours and ending is not None:
                 ending.turn.release()
 
