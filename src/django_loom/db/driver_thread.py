@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from threading import Lock, Thread
 from typing import Any
 
-from django_loom.bridge import current_call, suspend
+from django_loom.bridge import SyncCall, current_call, suspend
+
+_SECONDS_BETWEEN_INTERRUPTS = 0.02
 
 
 class DriverThread:
@@ -22,6 +25,7 @@ class DriverThread:
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._last: Future[Any] | None = None
+        self._submitting = Lock()
         self.interrupt: Callable[[], None] | None = None
 
     @property
@@ -31,7 +35,7 @@ class DriverThread:
 
     def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a function in the thread and wait: on the loop if the caller is on one."""
-        self._last = future = self._executor.submit(fn, *args, **kwargs)
+        self._last = future = self._submit(fn, *args, **kwargs)
         call = current_call()
         if call is None:
             return future.result()
@@ -42,15 +46,42 @@ class DriverThread:
         except BaseException:
             waiting.add_done_callback(_mark_as_seen)
             if not future.done():
-                if self.interrupt is not None:
-                    self.interrupt()
-                if not call.closing:
-                    suspend(asyncio.wait([waiting]))
+                self._end_early(future, waiting, call)
             raise
+
+    def _end_early(self, future: Future[Any], waiting: asyncio.Future[Any], call: SyncCall) -> None:
+        """Interrupt what runs, and wait for its end, or have others see to it."""
+        # The caller is cancelled just before the thread begins the statement -> the driver
+        # forgets an interrupt when no statement runs (sqlite3_interrupt), and an endless
+        # statement would keep its thread, and the interpreter's end, for ever -> once more,
+        # until the call has ended; by a thread where the loop can't wait any longer.
+        try:
+            while not call.closing and not future.done():
+                if self.interrupt is None:
+                    suspend(asyncio.wait([waiting]))
+                else:
+                    self.interrupt()
+                    suspend(asyncio.wait([waiting], timeout=_SECONDS_BETWEEN_INTERRUPTS))
+        finally:
+            if self.interrupt is not None and not future.done():
+                self.interrupt()
+                Thread(target=self._interrupt_until_done, args=(future,), daemon=True).start()
+
+    def _interrupt_until_done(self, future: Future[Any]) -> None:
+        # It ends between the look and the interrupt, and the next one begins -> that one would
+        # be interrupted -> nothing is submitted between the two.
+        while wait([future], _SECONDS_BETWEEN_INTERRUPTS).not_done:
+            with self._submitting, suppress(Exception):  # the connection may be closed meanwhile
+                if self.interrupt is not None and not future.done():
+                    self.interrupt()
+
+    def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        with self._submitting:
+            return self._executor.submit(fn, *args, **kwargs)
 
     def post(self, fn: Callable[..., Any], *args: Any) -> None:
         """Run a function in the thread after what runs there now; wait for nothing."""
-        self._executor.submit(fn, *args)
+        self._submit(fn, *args)
 
     def end(self) -> None:
         """Let the thread end when it has run what it was given."""
