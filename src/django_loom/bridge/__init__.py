@@ -9,7 +9,15 @@ from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
 from .tasks import loop_hidden, task_of
 from .threads import run_in_thread
-from .unit import Unit, begin_unit, context_value, current_unit, leave_unit, unit_of_work
+from .unit import (
+    Unit,
+    begin_unit,
+    context_value,
+    current_unit,
+    leave_unit,
+    unit_of_work,
+    unit_variable,
+)
 from .waiters import Waiter, running_loop
 from .waits import await_, suspend
 
@@ -33,4 +41,5 @@ __all__ = [
     "suspend",
     "task_of",
     "unit_of_work",
+    "unit_variable",
 ]

@@ -12,17 +12,17 @@ from threading import get_ident
 from typing import Any
 
 # The thread that collects; finalizers may let other threads run meanwhile.
-_collecting: int | None = None
+collecting: int | None = None
 
 
 def is_collecting() -> bool:
     """Tell if the garbage collector runs in this thread, and has called this code."""
-    return _collecting is not None and _collecting == get_ident()
+    return collecting is not None and collecting == get_ident()
 
 
 def _note(phase: str, info: dict[str, Any]) -> None:
-    global _collecting
-    _collecting = get_ident() if phase == "start" else None
+    global collecting
+    collecting = get_ident() if phase == "start" else None
 
 
 gc.callbacks.append(_note)

@@ -11,6 +11,7 @@ from greenlet import getcurrent
 
 from django_loom.exceptions import BridgeError
 
+from . import collector
 from .collector import is_collecting
 from .greenlets import SyncCall, current_call
 
@@ -26,12 +27,20 @@ def await_(awaitable: Awaitable[T]) -> T:
     :raises BaseException: what the awaitable raises; ``CancelledError`` when the
         task that awaits ``run_sync()`` is cancelled.
     """
-    call = _waiting_call(awaitable)
+    call: Any = (current := getcurrent())
+    # As _waiting_call() does, without the calls: every wait comes by here.
+    if (
+        type(call) is not SyncCall
+        or call.closing
+        or _get_running_loop() is not None
+        or collector.collecting is not None
+    ):
+        call = _waiting_call(awaitable)
     if call.resources is not None:
         for resource in call.resources.values():
             resource.before_wait()
-    if call is not getcurrent():
-        call.child = getcurrent()
+    if call is not current:
+        call.child = current
     call.awaitable = awaitable
     del awaitable  # see SyncCall
     call.driver.switch()
@@ -45,9 +54,17 @@ def suspend(awaitable: Awaitable[T]) -> T:
 
     For the waits that the holding is for, such as that for a query's result.
     """
-    call = _waiting_call(awaitable)
-    if call is not getcurrent():
-        call.child = getcurrent()
+    call: Any = (current := getcurrent())
+    # As _waiting_call() does, without the calls: every wait comes by here.
+    if (
+        type(call) is not SyncCall
+        or call.closing
+        or _get_running_loop() is not None
+        or collector.collecting is not None
+    ):
+        call = _waiting_call(awaitable)
+    if call is not current:
+        call.child = current
     call.awaitable = awaitable
     del awaitable  # see SyncCall
     call.driver.switch()
@@ -63,11 +80,7 @@ def _waiting_call(awaitable: Awaitable[Any]) -> SyncCall:
     stand still. Not in the garbage collector: what the interpreter holds in its midst is
     no state to leave to other greenlets.
     """
-    current = getcurrent()
-    if type(current) is SyncCall:
-        call: SyncCall | None = current
-    else:
-        call = current_call()
+    call = current_call()
     if call is None or call.closing or _get_running_loop() is not None or is_collecting():
         _refuse(call, awaitable)
     return call

@@ -96,7 +96,8 @@ class LeasedCursorMixin:
         lease = self._lease
         if lease.state is LeaseState.HELD:
             self.db.note_session(lease)
-            self.db.statement_ends(lease)
+            if not lease.on_loop:
+                self.db.statement_ends(lease)
 
     def _interrupted(self) -> None:
         self.db.interrupted(self._lease)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from greenlet import getcurrent
 
-from django_loom.bridge import SyncCall, Unit, current_unit
+from django_loom.bridge import SyncCall, Unit, current_unit, unit_variable
 
 from . import flows, registry, scopes
 from .lease import ATTRIBUTES, Lease, LeaseState
@@ -27,7 +27,13 @@ class LeaseAttribute:
         self.name = name
 
     def __get__(self, wrapper: Any, owner: type | None = None) -> Any:
-        return self if wrapper is None else getattr(wrapper.lease_here(), self.name)
+        if wrapper is None:
+            return self
+        # Most code that asks before it has a connection only asks: no lease is made for it.
+        lease = wrapper.present_lease()
+        if lease is None:
+            lease = Lease if self.name in Lease.__dict__ else wrapper.lease_here()
+        return getattr(lease, self.name)
 
     def __set__(self, wrapper: Any, value: Any) -> None:
         wrapper.lease_here().__dict__[self.name] = value
@@ -52,39 +58,50 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
 
     def lease_here(self) -> Lease:
         """Return the lease of the calling code; an empty one if it has none."""
+        lease = self.present_lease()
+        return self._empty_lease() if lease is None else lease
+
+    def present_lease(self) -> Lease | None:
+        """Return the lease of the calling code, or None."""
         current = getcurrent()
-        if type(current) is SyncCall and not scopes.are_known() and self.unit is not None:
-            lease = self.pinned or self.leases.get(current)  # as it mostly is, the short way
-            if lease is not None:
-                return lease
+        if (
+            type(current) is SyncCall
+            and scopes.scopes_variable.get() is None
+            and self.unit is not None
+        ):
+            return self.pinned or self.leases.get(current)  # as it mostly is, the short way
         scope = scopes.find(self.alias, self if self.unit is None else None)
         if scope is not None and scope.wrapper is self:
             if scope.kind is not scopes.Kind.CURSOR:
                 return scope.lease
-            return self.leases.get(getcurrent()) or scope.lease
+            return self.leases.get(current) or scope.lease
         if self.pinned is not None:
             return self.pinned
-        lease = self.leases.get(getcurrent())
-        return lease if lease is not None else self._lease_of_parent()
+        lease = self.leases.get(current)
+        if lease is not None:
+            return lease
+        flow = flows.current_flow()
+        return self.leases.get(flow) if flow is not None else None
 
     @property
     def scopes(self) -> list[scopes.Scope]:
         """The blocks that are open on the calling code's connection, or the thread's."""
         if self.unit is None:
+            if not self.leases and not self.outliving:
+                return []
             leases = {*self.leases.values(), *self.outliving}
             return [scope for lease in leases for scope in lease.scopes]
-        return self.lease_here().scopes
+        lease = self.present_lease()
+        return [] if lease is None else lease.scopes
 
-    def _lease_of_parent(self) -> Lease:
-        """Return the lease of the flow that the present greenlet is in, or an empty one."""
+    def _empty_lease(self) -> Lease:
+        """Return a lease without a connection, for what the code sets on it."""
         flow = flows.current_flow()
-        lease = self.leases.get(flow) if flow is not None else None
-        if lease is None:
-            lease = Lease(self.engine, flow)
-            # A thread that outlives the unit would keep it, and the object with it.
-            if flow is not None and (self.unit is None or not flows.ends_at_once()):
-                self.leases[flow] = lease
-                flows.note(lease, self)
+        lease = Lease(self.engine, flow)
+        # A thread that outlives the unit would keep it, and the object with it.
+        if flow is not None and (self.unit is None or not flows.ends_at_once()):
+            self.leases[flow] = lease
+            flows.note(lease, self)
         return lease
 
     def connect(self) -> None:
@@ -106,7 +123,7 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
 
     def _take(self) -> None:
         self.check_settings()
-        before = self.lease_here()
+        before = self.present_lease()
         lease = Lease(self.engine, flows.current_flow())
         lease.state = LeaseState.OPENING
         pool = registry.get(self)
@@ -126,15 +143,18 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
         if self.pool_options.per_unit or self._thread_sharing_count:
             self.pin(lease)
 
-    def replace_lease(self, before: Lease, lease: Lease) -> None:
-        """Put a new lease where the code has an empty or an ended one."""
-        flows.forget(before, self)
+    def replace_lease(self, before: Lease | None, lease: Lease) -> None:
+        """Put a new lease where the code has an empty or an ended one, or none."""
+        if before is not None:
+            flows.forget(before, self)
         if lease.flow is not None:
             self.leases[lease.flow] = lease
             flows.note(lease, self)
-        if self.pinned is before and before.pin is not None:  # its connection was closed
-            lease.pin, before.pin = before.pin, None
-            lease.pin.lease = self.pinned = lease
+        if before is None or before.pin is None or self.pinned is not before:
+            return
+        # Its connection was closed.
+        lease.pin, before.pin = before.pin, None
+        lease.pin.lease = self.pinned = lease
 
     def _open(self, lease: Lease) -> None:
         slot = lease.slot
@@ -181,6 +201,8 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
             super().require_own()
             super().validate_thread_sharing()
             return
+        if unit_variable.get() is self.unit:  # the short way
+            return
         if current_unit() is self.unit or self.allow_thread_sharing or scopes.is_member(self):
             return
         if self.lease_here().state is not LeaseState.OPENING:  # for code that may have it
@@ -222,6 +244,9 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Do as Django at a request's end, but for what was open around the request."""
+        lease = self.present_lease()
+        if lease is None or lease.connection is None:
+            return
         scope = scopes.find(self.alias)
         if scope is None or scope.unit is current_unit():
             super().close_if_unusable_or_obsolete()

@@ -25,12 +25,23 @@ from contextvars import ContextVar
 from threading import get_ident
 from typing import Any
 
-from django_loom.bridge import Lock, Unit, context_value, current_call, current_unit, suspend
+from greenlet import getcurrent
+
+from django_loom.bridge import (
+    Lock,
+    SyncCall,
+    Unit,
+    context_value,
+    current_call,
+    current_unit,
+    suspend,
+)
 from django_loom.exceptions import TransactionBusy
 
 from .lease import Lease
 
-_scopes: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", default=None)
+scopes_variable: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", default=None)
+"""The scopes that a context knows, by alias; None if it knows of none at all."""
 
 
 class Kind(enum.Enum):
@@ -83,17 +94,14 @@ class Scope:
         return scope is not None
 
 
-def are_known() -> bool:
-    """Tell if the calling context knows of any scope."""
-    return _scopes.get() is not None
-
-
 def find(alias: str, threads_own: Any = None) -> Scope | None:
     """Return the innermost open scope that the calling code is in.
 
     :param threads_own: the connection object of the calling thread itself, if it has one.
     """
-    known = context_value(_scopes)
+    known = scopes_variable.get()
+    if known is None and type(getcurrent()) is not SyncCall:
+        known = context_value(scopes_variable)
     scope = None if known is None else _first_active(known.get(alias))
     # Another ENGINE's connection has none. An AttributeError here would make Django
     # open a new connection at each use.
@@ -113,7 +121,7 @@ def inside(scope: Scope | None) -> Iterator[None]:
     ``async with`` may be left in another task than it was entered in: by a test
     tool's fixture, or by the loop that closes a generator.
     """
-    before = _scopes.get()
+    before = scopes_variable.get()
     if scope is None:
         yield
         return
@@ -121,7 +129,7 @@ def inside(scope: Scope | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _scopes.set(before)
+        scopes_variable.set(before)
 
 
 def _first_active(scope: Scope | None) -> Scope | None:
@@ -301,15 +309,15 @@ def share_cursor(wrapper: Any, lease: Lease) -> Scope | None:
 def end_sharing(scope: Scope) -> None:
     """End what ``share_cursor()`` began, for every context that knows it."""
     scope.active = False
-    known = _scopes.get()
+    known = scopes_variable.get()
     if known is not None and known.get(scope.wrapper.alias) is scope:
         _set(scope.wrapper.alias, _first_active(scope.parent))
 
 
 def _set(alias: str, scope: Scope | None) -> None:
-    known = dict(_scopes.get() or ())
+    known = dict(scopes_variable.get() or ())
     if scope is None:
         known.pop(alias, None)
     else:
         known[alias] = scope
-    _scopes.set(known or None)
+    scopes_variable.set(known or None)
