@@ -183,7 +183,7 @@ def _all_connections(original: Any) -> Any:
 
     Django does so three times for each request, with signals.
     """
-    from .db.query_capture import logged_aliases
+    from .db.query_capture import captures_variable
 
     @wraps(original)
     def all_connections(self: Any, initialized_only: bool = False) -> Any:
@@ -191,7 +191,7 @@ def _all_connections(original: Any) -> Any:
             return original(self, initialized_only)
         storage: Any = connections._connections
         # A log is the context's: to empty it, any connection will do.
-        return storage.made(logged_aliases())
+        return storage.made(captures_variable.get().keys())
 
     return all_connections
 

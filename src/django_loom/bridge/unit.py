@@ -58,7 +58,11 @@ class Unit:
 
     def _run_callbacks(self, quietly: bool) -> None:
         failure: BaseException | None = None
-        while (callback := self._next_callback()) is not None:
+        while self._at_end:
+            try:
+                callback = self._at_end.pop()
+            except IndexError:  # another thread took the last one
+                break
             try:
                 callback()
             except BaseException as error:
@@ -68,12 +72,6 @@ class Unit:
                 raise failure
         finally:
             del failure  # this frame is in its traceback
-
-    def _next_callback(self) -> AtEnd | None:
-        try:
-            return self._at_end.pop()
-        except IndexError:
-            return None
 
 
 # Read by run_sync() as well, which is why it is here and not in a class.

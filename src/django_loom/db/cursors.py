@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
-from django_loom.bridge import current_unit
+from django_loom.bridge import current_unit, unit_variable
 
 from . import scopes
 from .lease import Lease, LeaseState
@@ -32,7 +32,7 @@ class LeasedCursorMixin:
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
         self._lease = db.lease_here()
-        self._unit = current_unit() if db.leased else None
+        self._unit = (unit_variable.get() or current_unit()) if db.leased else None
 
     def _execute(self, *args: Any) -> Any:
         return self._run(super()._execute, args)  # type: ignore[misc]
@@ -49,7 +49,9 @@ class LeasedCursorMixin:
         try:
             if not db.leased and not self._lease.scopes:
                 return execute(*args)
-            lease = self._lease_now()
+            lease = self._lease
+            if not lease.scopes or lease.state is not LeaseState.HELD:
+                lease = db.lease_here()
             if lease.scopes or lease.pin is not None or lease.open_cursors:
                 with scopes.turn(lease, db):
                     # Only now: who had the turn may have ended the transaction, and
@@ -58,7 +60,8 @@ class LeasedCursorMixin:
                     self._move_to(lease)
                     result = execute(*args)
             else:
-                self._move_to(lease)
+                if lease is not self._lease or lease.state is not LeaseState.HELD:
+                    self._move_to(lease)
                 result = execute(*args)
         except Exception:
             if db.leased:
@@ -95,7 +98,8 @@ class LeasedCursorMixin:
     def _settle(self) -> None:
         lease = self._lease
         if lease.state is LeaseState.HELD:
-            self.db.note_session(lease)
+            if lease.pin is None and self.db.engine.session_is_changed(lease.connection):
+                self.db.pin(lease)
             if not lease.on_loop:
                 self.db.statement_ends(lease)
 

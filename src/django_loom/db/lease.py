@@ -49,21 +49,22 @@ class Lease:
     health_check_done: bool = False
     run_commit_hooks_on_set_autocommit_on: bool = False
 
+    state = LeaseState.EMPTY
+    slot: Slot | None = None
+    open_cursors = 0  # of the server's, that keep the connection
+    pin: Scope | None = None  # while it belongs to its unit
+    is_changed = False  # its session, where no statement tells of it
+    _turn: Lock | None = None
+
     def __init__(self, engine: Engine, flow: greenlet | None = None) -> None:
         self.savepoint_ids: list[Any] = []
         self.atomic_blocks: list[Any] = []
         self.run_on_commit: list[Any] = []
         self.engine = engine
         self.flow = flow
-        self.state = LeaseState.EMPTY
-        self.slot: Slot | None = None
         self.scopes: list[Scope] = []  # open blocks, the outermost first
-        self.open_cursors = 0  # of the server's, that keep the connection
         self.left_cursors: list[Any] = []  # open in the server until the connection ends
-        self.pin: Scope | None = None  # while it belongs to its unit
-        self.is_changed = False  # its session, where no statement tells of it
         self.on_loop = type(flow) is SyncCall
-        self._turn: Lock | None = None
 
     @property
     def turn(self) -> Lock:
@@ -90,6 +91,7 @@ class Lease:
             and not self.scopes
             and not self.open_cursors
             and not self.in_atomic_block
+            and (self._turn is None or not self._turn.locked())
             and self.autocommit == autocommit
             and self.engine.is_idle(self.connection, self.autocommit)
         )

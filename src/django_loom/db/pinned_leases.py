@@ -51,11 +51,6 @@ class PinnedLeases(LeasesBase):
         if lease is not None and lease.flow is None and not lease.is_needed:
             self.give_back(lease)  # else who needs it does, or its flow
 
-    def note_session(self, lease: Lease) -> None:
-        """Pin a connection whose session a statement has changed."""
-        if lease.pin is None and self.engine.session_is_changed(lease.connection):
-            self.pin(lease)
-
     def reset_slot(self, slot: Slot) -> None:
         """Make the session of a slot what it was when it was opened, and give the slot back.
 

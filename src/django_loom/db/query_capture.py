@@ -51,7 +51,10 @@ class _Capture:
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_captures: ContextVar[Mapping[str, _Capture]] = ContextVar("loom_query_captures", default=_NONE)
+captures_variable: ContextVar[Mapping[str, _Capture]] = ContextVar(
+    "loom_query_captures", default=_NONE
+)
+"""The databases whose queries the context logs, or has logged."""
 # With each, the connection that has it in its own list already, if one has.
 _Wrappers = Mapping[str, tuple[tuple[ExecuteWrapper, object], ...]]
 _wrappers: ContextVar[_Wrappers] = ContextVar("loom_execute_wrappers", default=_NONE)
@@ -62,11 +65,6 @@ def on_loop() -> bool:
     return current_call() is not None or _get_running_loop() is not None
 
 
-def logged_aliases() -> set[str]:
-    """Return the databases whose queries the calling context logs, or has logged."""
-    return set(_captures.get())
-
-
 def begin_logs(**signal: Any) -> None:
     """Begin the logs of a request, which its tasks and threads share; for ``request_started``.
 
@@ -74,14 +72,14 @@ def begin_logs(**signal: Any) -> None:
     none yet. A capture around the request, as in a test, goes on.
     """
     if settings.DEBUG and on_loop():
-        known = _captures.get()
+        known = captures_variable.get()
         limit = BaseDatabaseWrapper.queries_limit
         begun = {
             alias: _Capture(False, deque(maxlen=limit))
             for alias in connections
             if alias not in known or not known[alias].forced
         }
-        _captures.set({**known, **begun})
+        captures_variable.set({**known, **begun})
 
 
 class QueryCaptureMixin:
@@ -115,16 +113,16 @@ class QueryCaptureMixin:
             self._set_capture(value)
 
     def _capture(self) -> _Capture | None:
-        captures = _captures.get()
+        captures = captures_variable.get()
         return captures.get(self.alias) if captures and self.managed else None
 
     def _set_capture(self, forced: bool) -> None:
-        known = dict(_captures.get())
+        known = dict(captures_variable.get())
         if forced or on_loop():
             known[self.alias] = _Capture(forced, self._log_of_capture(forced))
         else:
             known.pop(self.alias, None)
-        _captures.set(known)
+        captures_variable.set(known)
 
     def _log_of_capture(self, forced: bool) -> deque[Query]:
         """Return a log of its own for a block on a loop, lest tasks beside it share it."""
@@ -147,7 +145,7 @@ class QueryCaptureMixin:
         if not self.managed or is_threads_in_transaction or not on_loop():
             return self._queries_log
         log = deque[Query](maxlen=self.queries_limit)
-        _captures.set({**_captures.get(), self.alias: _Capture(False, log)})
+        captures_variable.set({**captures_variable.get(), self.alias: _Capture(False, log)})
         return log
 
     @queries_log.setter

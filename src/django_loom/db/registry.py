@@ -28,16 +28,18 @@ inherited_from_parent: list[Any] = []
 class _Known:
     """A pool, and the parameters that its connections have."""
 
-    __slots__ = ("parameters", "pool", "settings")
+    __slots__ = ("as_they_were", "parameters", "pool", "settings")
 
     def __init__(self, settings: dict[str, Any], pool: ConnectionPool) -> None:
         self.settings = settings
+        self.as_they_were = {**settings, "OPTIONS": dict(settings.get("OPTIONS") or ())}
         self.parameters = _parameters(settings)
         self.pool = pool
 
     def serves(self, settings: dict[str, Any]) -> bool:
         """Tell if the pool is open, and connects as these settings say at this moment."""
-        return not self.pool.is_closed and self.parameters == _parameters(settings)
+        is_served = settings == self.as_they_were or self.parameters == _parameters(settings)
+        return is_served and not self.pool.is_closed
 
 
 def _parameters(settings: dict[str, Any]) -> list[Any]:

@@ -66,9 +66,10 @@ class ReturnedLeases(LeasesBase):
         self.part_with(lease, fit=False)
 
     def _forget(self, lease: Lease) -> None:
-        flows.forget(lease, self)
-        if lease.flow is not None and self.leases.get(lease.flow) is lease:
-            del self.leases[lease.flow]
+        if lease.flow is not None:
+            flows.forget(lease, self)
+            if self.leases.get(lease.flow) is lease:
+                del self.leases[lease.flow]
         if self.pinned is lease:
             self.unpin()
 
@@ -98,6 +99,9 @@ class ReturnedLeases(LeasesBase):
         if lease.flow is not None and self.leases.get(lease.flow) is lease:
             del self.leases[lease.flow]
         lease.flow = None
+        if lease.pin is None and self._is_as_taken(lease):  # as it mostly is
+            self.part_with(lease, fit=True)
+            return
         if lease.is_needed:
             self.outliving.append(lease)
             return
@@ -107,6 +111,15 @@ class ReturnedLeases(LeasesBase):
             self.pin(lease)
         else:
             self.give_back(lease)
+
+    def _is_as_taken(self, lease: Lease) -> bool:
+        """Tell if the next user could have the connection as it is, and nothing needs it."""
+        return (
+            lease.is_idle(self.settings_dict["AUTOCOMMIT"])
+            and not (lease.closed_in_transaction or lease.left_cursors or lease.is_changed)
+            and not self.engine.session_is_changed(lease.connection)
+            and not self.pool_options.per_unit
+        )
 
     def _keeps(self, lease: Lease) -> bool:
         """Tell if the unit's next code is to find the session as this flow leaves it."""
@@ -179,11 +192,6 @@ class ReturnedLeases(LeasesBase):
                 left.append(self._left_open(lease, lease.slot, autocommit_off=off))
             self.give_back(lease)
         return left
-
-    @property
-    def is_in_use(self) -> bool:
-        """Whether code that outlives the unit still has a connection through the object."""
-        return bool(self.leases or self.outliving)
 
     def _left_open(self, lease: Lease, slot: Slot, *, autocommit_off: bool) -> LeftOpen:
         holder = "nobody known" if slot.holder is None else slot.holder.describe()

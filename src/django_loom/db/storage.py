@@ -12,15 +12,17 @@ from typing import Any
 
 from django.db import connections
 
-from django_loom.bridge import Unit, current_call, current_unit
+from django_loom.bridge import Unit, current_call, current_unit, unit_variable
 from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 
 from . import flows, parking, scopes
 from .leased import make_leased
 from .registry import inherited_from_parent
+from .returned_leases import LeftOpen
 from .wrapper import LoomDatabaseMixin
 
 _KEY: Hashable = "django_loom.db"
+_NO_CONNECTIONS: dict[str, Any] = {}  # of a unit that has made none
 
 logger = logging.getLogger("django_loom")
 
@@ -37,12 +39,19 @@ class UnitConnections(dict[str, Any]):
 
         :raises AutocommitLeftOff: what was written would be lost without a word.
         """
-        left = [each for alias in self for each in self[alias].unit_ends()]
+        left: list[LeftOpen] = []
         for alias in list(self):
+            # No variable for it, for parking counts who has it.
+            if self[alias].outliving or self[alias].pinned is not None:
+                left += self[alias].unit_ends()
             # A thread may outlive its unit, in the midst of a transaction: it finds its own.
-            if not self[alias].is_in_use:
+            if not (self[alias].leases or self[alias].outliving):
                 parking.park(self, alias)
                 del self[alias]
+        if left:
+            self._tell(left)
+
+    def _tell(self, left: list[LeftOpen]) -> None:
         lost = ""
         for each in left:
             what = _OFF if each.autocommit_off else _OPEN
@@ -141,12 +150,28 @@ class ConnectionStorage:
 
         :param wanted: aliases of which one is made if there is none.
         """
+        if not wanted and (of_unit := self._of_quiet_unit()) is not None:
+            return list(of_unit.values())
         found = []
         for alias in connections:
             connection = connections[alias] if alias in wanted else self._present(alias)
             if connection is not None:
                 found.append(connection)
         return found
+
+    def _of_quiet_unit(self) -> dict[str, Any] | None:
+        """Return the objects of the calling code's unit, if no block and no thread has others.
+
+        As it mostly is for a request, which asks some four times.
+        """
+        unit = unit_variable.get()
+        if unit is None or scopes.scopes_variable.get() is not None:
+            return None
+        for own in self._threads.connections.values():
+            leased = getattr(own, "leased", None)  # another ENGINE's has no such thing
+            if leased is None or (own.leases or own.outliving if leased else own.scopes):
+                return None
+        return unit.belongings.get(_KEY, _NO_CONNECTIONS)  # type: ignore[no-any-return]
 
     def _present(self, alias: str) -> Any:
         threads_own = self._threads.connections.get(alias)
@@ -163,7 +188,8 @@ class ConnectionStorage:
         return connection
 
     def __getattr__(self, alias: str) -> Any:
-        connection = self._present(alias)
+        of_unit = self._of_quiet_unit()
+        connection = self._present(alias) if of_unit is None else of_unit.get(alias)
         if connection is None:
             unit = current_unit()
             if unit is None or (connection := parking.adopt(alias, unit)) is None:

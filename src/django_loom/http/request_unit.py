@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from types import TracebackType
 
-from django_loom.bridge.unit import begin_unit, leave_unit
+from django_loom.bridge import Unit, leave_unit, unit_variable
 
 logger = logging.getLogger("django_loom")
 
@@ -19,7 +19,8 @@ class RequestUnit:
     __slots__ = ("_token", "_unit")
 
     def __enter__(self) -> None:
-        self._unit, self._token = begin_unit()
+        self._unit = unit = Unit()
+        self._token = unit_variable.set(unit)
 
     def __exit__(
         self,

@@ -25,6 +25,7 @@ _TAGS = frozenset(
         b"DISCARD TEMP",
     )
 )
+_TELLING = _TAGS | {b"SET"}
 _SET_FOR_TRANSACTION = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
 _IN_TEXT = re.compile(
     r"set_config\s*\((?![^()]*,\s*true\s*\))"
@@ -72,7 +73,11 @@ def _watching(cursor_class: Any) -> Any:
             if not connection.session_is_changed:
                 last = self.pgresult
                 tag = None if last is None else last.command_status
-                if changes_session(query, tag):
+                if type(query) is str and tag not in _TELLING:
+                    is_changed = _text_changes_session(query)  # as mostly; without a call more
+                else:
+                    is_changed = changes_session(query, tag)
+                if is_changed:
                     connection.session_is_changed = True
             return result
 
