@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from greenlet import greenlet
 
@@ -22,6 +22,7 @@ class LeasesBase(_Base):
     unit: Unit | None  # None: it is a thread's, with OPTIONS["pool"]
     leases: dict[greenlet, Lease]  # by the flows that have them
     pinned: Lease | None
+    snapshot: Any  # of the object as it was made, see parking
     outliving: list[Lease]  # whose flow has ended, in the midst of a block
 
     if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import sys
 from collections import defaultdict, deque
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from django.core.signals import setting_changed
 from django.db import connections
@@ -54,20 +53,20 @@ _COUNTERS = {
 class _Snapshot:
     """What an untouched connection object and its helpers have."""
 
-    __slots__ = ("helpers", "own")
+    __slots__ = ("helpers", "own", "owner")
 
     def __init__(self, wrapper: LeasedDatabaseMixin) -> None:
+        wrapper.snapshot = self  # a part of what it has, so comparing finds it the same
+        self.owner = id(wrapper)  # a copy has it as well, and is not the one
         self.own = dict(wrapper.__dict__)
-        self.helpers = {name: dict(vars(getattr(wrapper, name))) for name in _HELPERS}
-
-
-_snapshots: WeakKeyDictionary[LeasedDatabaseMixin, _Snapshot] = WeakKeyDictionary()
+        helpers = [getattr(wrapper, name) for name in _HELPERS]
+        self.helpers = [(helper, dict(vars(helper))) for helper in helpers]
 
 
 def remember(wrapper: LeasedDatabaseMixin) -> None:
     """Take a connection object that was just made for untouched."""
     unit, wrapper.unit = wrapper.unit, None
-    _snapshots[wrapper] = _Snapshot(wrapper)
+    _Snapshot(wrapper)
     wrapper.unit = unit
 
 
@@ -83,8 +82,10 @@ def park(of_unit: dict[str, Any], alias: str) -> None:
         return
     wrapper.unit = None
     wrapper._queries_log.clear()
-    snapshot = _snapshots.get(wrapper)
-    if snapshot is not None and _is_untouched(wrapper, snapshot):
+    snapshot = wrapper.__dict__.get("snapshot")
+    if snapshot is None or snapshot.owner != id(wrapper):
+        return
+    if _is_untouched(wrapper, snapshot):
         _parked[wrapper.alias].append(wrapper)
 
 
@@ -107,14 +108,11 @@ def _is_untouched(wrapper: Any, snapshot: _Snapshot) -> bool:
         if not _is_same(wrapper, snapshot.own):
             return False
         snapshot.own = dict(wrapper.__dict__)  # with what was worked out since, and is kept
-    for name, before in snapshot.helpers.items():
-        helper = wrapper.__dict__.get(name)
-        if helper is None:
-            return False
-        if vars(helper) != before:
+    for place, (helper, before) in enumerate(snapshot.helpers):  # it still has these
+        if helper.__dict__ != before:
             if not _is_same(helper, before):
                 return False
-            snapshot.helpers[name] = dict(vars(helper))
+            snapshot.helpers[place] = helper, dict(vars(helper))
     return True
 
 

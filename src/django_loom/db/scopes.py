@@ -44,6 +44,10 @@ scopes_variable: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scope
 """The scopes that a context knows, by alias; None if it knows of none at all."""
 
 
+opened_by_threads: set[int] = set()
+"""The identities of the open blocks of plain code. Mostly there is none: a short way to know."""
+
+
 class Kind(enum.Enum):
     """What a scope is open for."""
 
@@ -105,7 +109,7 @@ def find(alias: str, threads_own: Any = None) -> Scope | None:
     scope = None if known is None else _first_active(known.get(alias))
     # Another ENGINE's connection has none. An AttributeError here would make Django
     # open a new connection at each use.
-    if threads_own is not None and getattr(threads_own, "scopes", None):
+    if threads_own is not None and opened_by_threads and getattr(threads_own, "scopes", None):
         around = _opened_by_thread(threads_own)
         # A context made earlier, such as that of asyncio.Runner, may know none
         # of the blocks that the thread has entered since, or only the outer ones.
@@ -247,6 +251,8 @@ def begin_close(wrapper: Any, lease: Lease) -> Scope:
 
 def _opened(scope: Scope) -> Scope:
     scope.lease.scopes.append(scope)
+    if scope.thread is not None:
+        opened_by_threads.add(id(scope))
     _set(scope.wrapper.alias, scope)
     return scope
 
@@ -257,6 +263,7 @@ def end_close(last: Scope) -> None:
     if not last.active or ended is None:
         return
     last.active = False
+    opened_by_threads.discard(id(last))
     close_scope(ended)
     last.lease.scopes.remove(last)
     ended.mutex.release()  # who waits there finds it ended, and goes to its parent
@@ -272,6 +279,7 @@ def forget_innermost(wrapper: Any, lease: Lease) -> None:
 def close_scope(scope: Scope) -> None:
     """Forget a block; hand the turn in the one around it to the next."""
     scope.active = False
+    opened_by_threads.discard(id(scope))
     parent = scope.parent
     scope.lease.scopes.remove(scope)
     _set(scope.wrapper.alias, parent)

@@ -114,9 +114,11 @@ class ConnectionStorage:
     """
 
     _threads: _Threads
+    _has_other_engines: bool  # whose connections are the thread's, also below a unit
 
     def __init__(self) -> None:
         object.__setattr__(self, "_threads", _Threads())
+        object.__setattr__(self, "_has_other_engines", False)
 
     def thread_waits(self) -> None:
         """Give back what nothing in this thread needs while its code waits for somebody."""
@@ -160,17 +162,18 @@ class ConnectionStorage:
         return found
 
     def _of_quiet_unit(self) -> dict[str, Any] | None:
-        """Return the objects of the calling code's unit, if no block and no thread has others.
+        """Return the objects of the calling code's unit, if no block or thread can have others.
 
         As it mostly is for a request, which asks some four times.
         """
         unit = unit_variable.get()
-        if unit is None or scopes.scopes_variable.get() is not None:
+        if (
+            unit is None
+            or scopes.scopes_variable.get() is not None
+            or scopes.opened_by_threads
+            or self._has_other_engines
+        ):
             return None
-        for own in self._threads.connections.values():
-            leased = getattr(own, "leased", None)  # another ENGINE's has no such thing
-            if leased is None or (own.leases or own.outliving if leased else own.scopes):
-                return None
         return unit.belongings.get(_KEY, _NO_CONNECTIONS)  # type: ignore[no-any-return]
 
     def _present(self, alias: str) -> Any:
@@ -208,6 +211,7 @@ class ConnectionStorage:
                     "put django_loom.db.threaded.ThreadedDatabaseMixin before its "
                     "DatabaseWrapper."
                 )
+            object.__setattr__(self, "_has_other_engines", True)
             self._threads.connections[alias] = connection
             return
         is_new = not connection.managed and connection.connection is None
