@@ -31,9 +31,10 @@ METHOD = (
     f"Each count is the difference of runs with {MANY} and with {FEW} requests or queries, by "
     f"{MANY - FEW}, so that start and imports cancel out; instructions as valgrind's callgrind "
     "counts them, in user space. Of each length the least of the repeats counts: whether an answer "
-    "of the database is there at once, or has to be waited for, is chance. Requests: the handler in one process, asyncio, no server, async "
-    "views and the middleware of `startproject`. Queries: no loop; `get` is `get(pk=…)`, `raw` is "
-    "a cursor with `SELECT 1`; stock is Django's own engine."
+    "of the database is there at once, or has to be waited for, is chance. Requests: the handler "
+    "in one process, asyncio, no server, async views and the middleware of `startproject`. "
+    "Queries: no loop; `get` is `get(pk=…)`, `raw` is a cursor with `SELECT 1`; stock is Django's "
+    "own engine."
 )
 STOCK, BASE, NOW = "stock", "before", "now"
 STOCK_DJANGO = {
