@@ -146,6 +146,8 @@ class ReturnedLeases(LeasesBase):
 
         Blocks of async code may outlive the unit, in tasks that it has started.
         """
+        if self.leases:
+            self._end_flow_here()
         # A thread of the unit is in a statement on the pinned connection, or about to begin
         # one → it would go on beside the reset, and beside whoever gets the connection next →
         # we take the turn first, and where somebody has it, he gives the connection back.
@@ -163,6 +165,18 @@ class ReturnedLeases(LeasesBase):
             self.outliving[:] = [lease for lease in self.outliving if lease.slot is not None]
             if is_ours and ending is not None:
                 ending.turn.release()
+
+    def _end_flow_here(self) -> None:
+        """Let go of the lease of the code that ends the unit, and leaves its flow in that.
+
+        A plain thread opens a connection and runs no statement → nobody comes by there
+        any more, and the unit would keep it → its end is that of the lease.
+        """
+        flow = flows.current_flow()
+        lease = None if flow is None else self.leases.get(flow)
+        if lease is not None:
+            flows.forget(lease, self)
+            self.flow_ends(lease)
 
     def _end_leases(self, leases: set[Lease]) -> list[LeftOpen]:
         left = []
