@@ -15,6 +15,7 @@ from . import flows, registry, scopes
 from .lease import ATTRIBUTES, Lease, LeaseState
 from .pinned_leases import PinnedLeases
 from .returned_leases import ReturnedLeases
+from .unit_leases import UnitLeases
 from .wrapper import not_own, refuse_in_coroutine
 
 
@@ -33,7 +34,7 @@ class LeaseAttribute:
         wrapper.lease_here().__dict__[self.name] = value
 
 
-class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
+class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
     """Stands before a ``DatabaseWrapper`` class of ours; see ``make_leased()``.
 
     What the user's code puts on the object is there for the whole unit. What belongs to

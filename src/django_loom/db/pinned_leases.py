@@ -48,8 +48,12 @@ class PinnedLeases(LeasesBase):
     def end_pin(self) -> None:
         """End the pin of a block: its session is reset before anybody else gets it."""
         lease = self.unpin()
-        if lease is not None and lease.flow is None and not lease.is_needed:
-            self.give_back(lease)  # else who needs it does, or its flow
+        if lease is None or lease.flow is not None:
+            return  # its flow gives it back
+        if lease.is_needed:
+            self.outlives(lease)
+        else:
+            self.give_back(lease)
 
     def note_session(self, lease: Lease) -> None:
         """Pin a connection whose session a statement has changed."""

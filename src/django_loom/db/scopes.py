@@ -23,12 +23,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django_loom.bridge import Lock, Unit, context_value, current_call, current_unit, suspend
 from django_loom.exceptions import TransactionBusy
 
 from .lease import Lease
+
+if TYPE_CHECKING:
+    from .flows import FlowEnd
+    from .holders import CallSite
 
 _scopes: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", default=None)
 
@@ -46,13 +50,16 @@ class Scope:
     """A piece of code that keeps a connection; ``parent`` is the one around it."""
 
     __slots__ = (
+        "abandoned",
         "active",
+        "flow_end",
         "in_generator",
         "kind",
         "lease",
         "mutex",
         "opener",
         "parent",
+        "site",
         "thread",
         "unit",
         "wrapper",
@@ -73,6 +80,10 @@ class Scope:
         self.unit: Unit | None = current_unit()
         self.opener: object = None  # the AsyncAtomic, if one has opened it
         self.in_generator = False  # opened by an async generator, which may be left
+        # Of a block on a connection that its own flow has not taken: who ends that may be another.
+        self.flow_end: FlowEnd | None = None
+        self.site: CallSite | None = None
+        self.abandoned = False  # its code has never left it
         self.writers: Lock | None = None  # held until it ends, where writers take turns
 
     def is_within(self, other: Scope) -> bool:
@@ -263,12 +274,31 @@ def forget_innermost(wrapper: Any, lease: Lease) -> None:
 
 def close_scope(scope: Scope) -> None:
     """Forget a block; hand the turn in the one around it to the next."""
+    _set(scope.wrapper.alias, scope.parent)
+    _end(scope)
+
+
+def abandon(lease: Lease) -> None:
+    """End the blocks that nobody will leave; who waits for a turn in one goes on without it."""
+    while lease.scopes:
+        lease.scopes[-1].abandoned = True
+        _end(lease.scopes[-1])
+
+
+def leave_abandoned(alias: str) -> bool:
+    """Leave the context's innermost block if that was abandoned; tell if it was."""
+    scope = (_scopes.get() or {}).get(alias)
+    if scope is None or not scope.abandoned:
+        return False
+    _set(alias, scope.parent)
+    return True
+
+
+def _end(scope: Scope) -> None:
     scope.active = False
-    parent = scope.parent
     scope.lease.scopes.remove(scope)
-    _set(scope.wrapper.alias, parent)
-    if parent is not None:
-        parent.mutex.release()
+    if scope.parent is not None:
+        scope.parent.mutex.release()
     if scope.writers is not None:
         writers, scope.writers = scope.writers, None
         writers.release()

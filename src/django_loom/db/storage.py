@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from _thread import _local as RealLocal  # threading's keeps the unit's values
@@ -22,8 +21,6 @@ from .wrapper import LoomDatabaseMixin
 
 _KEY: Hashable = "django_loom.db"
 
-logger = logging.getLogger("django_loom")
-
 
 class UnitConnections(dict[str, Any]):
     """The connection objects of a unit of work: one for each alias."""
@@ -37,34 +34,14 @@ class UnitConnections(dict[str, Any]):
 
         :raises AutocommitLeftOff: what was written would be lost without a word.
         """
-        left = [each for alias in self for each in self[alias].unit_ends()]
+        lost = [message for alias in self for message in self[alias].unit_ends()]
         for alias in list(self):
             # A thread may outlive its unit, in the midst of a transaction: it finds its own.
             if not self[alias].is_in_use:
                 parking.park(self, alias)
                 del self[alias]
-        lost = ""
-        for each in left:
-            what = _OFF if each.autocommit_off else _OPEN
-            message = what.format(each.alias, each.holder)
-            if each.autocommit_off:
-                lost = lost or message
-            else:
-                logger.warning(message)
         if lost:
-            raise AutocommitLeftOff(lost)
-
-
-_OFF = (
-    "Autocommit was off on database {!r} at the end of a unit of work, and what was not "
-    "committed is rolled back. The connection was held by {}. Write `with "
-    "transaction.atomic():`, or call transaction.commit() and "
-    "transaction.set_autocommit(True) in the same request or run_sync() call."
-)
-_OPEN = (
-    "A transaction on database {!r} was open at the end of a unit of work, and is rolled back. "
-    "The connection was held by {}. Write `with transaction.atomic():` around the code."
-)
+            raise AutocommitLeftOff(lost[0])
 
 
 class ThreadConnections(dict[str, Any]):
@@ -126,11 +103,15 @@ class ConnectionStorage:
         """
         leases = flows.of_this_thread()
         before = set(leases)
+        flow_end, leases.flow_end = leases.flow_end, None
         leases.jobs += 1
         try:
             yield
         finally:
             leases.jobs -= 1
+            if leases.flow_end is not None:
+                leases.flow_end.after_call()
+            leases.flow_end = flow_end
             for lease, wrapper in list(leases.items()):
                 if lease not in before:
                     del leases[lease]

@@ -24,7 +24,8 @@ from django_loom.bridge import (
     run_sync,
 )
 
-from . import scopes
+from . import flows, scopes
+from .holders import call_site
 from .lease import Lease, LeaseState
 from .wrapper import LoomDatabaseMixin, refuse_in_coroutine
 
@@ -51,6 +52,9 @@ def enter(block: Atomic, django_enter: Enter) -> None:
             scope.writers = writers
         django_enter(block)
         connection.note_lease_site(lease)
+        if is_outermost and (lease.pin is not None or lease.open_cursors):
+            flows.note_block(scope)
+            scope.site = call_site()
     except BaseException:
         scopes.close_scope(scope)
         connection.give_back_if_unneeded(lease)
@@ -88,7 +92,8 @@ def exit(
     """
     connection: Any = get_connection(block.using)
     if not isinstance(connection, LoomDatabaseMixin) or not connection.scopes:
-        django_exit(block, exc_type, exc, traceback)
+        if not scopes.leave_abandoned(block.using or DEFAULT_DB_ALIAS):
+            django_exit(block, exc_type, exc, traceback)
         return
     lease = connection.lease_here()
     call = current_call()
