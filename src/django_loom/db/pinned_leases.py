@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.db.backends.signals import connection_created
@@ -60,13 +61,16 @@ class PinnedLeases(LeasesBase):
         if lease.pin is None and self.engine.session_is_changed(lease.connection):
             self.pin(lease)
 
-    def reset_slot(self, slot: Slot) -> None:
+    def reset_slot(self, slot: Slot, note: Callable[[Lease], None]) -> None:
         """Make the session of a slot what it was when it was opened, and give the slot back.
 
         It counts as a new connection, of which Django's signal tells.
+
+        :param note: is given the lease that the slot has meanwhile.
         """
         lease = Lease(self.engine, flows.current_flow())
         lease.slot, lease.state = slot, LeaseState.OPENING
+        note(lease)
         self.replace_lease(self.lease_here(), lease)
         try:
             self.attach(lease)
