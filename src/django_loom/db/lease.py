@@ -49,6 +49,8 @@ class Lease:
     health_check_done: bool = False
     run_commit_hooks_on_set_autocommit_on: bool = False
 
+    is_stand_in: bool = False  # for a pinned lease, where a block is open on that
+
     def __init__(self, engine: Engine, flow: greenlet | None = None) -> None:
         self.savepoint_ids: list[Any] = []
         self.atomic_blocks: list[Any] = []

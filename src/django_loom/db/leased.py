@@ -55,16 +55,18 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         """Return the lease of the calling code; an empty one if it has none."""
         current = getcurrent()
         if type(current) is SyncCall and not scopes.are_known() and self.unit is not None:
-            lease = self.pinned or self.leases.get(current)  # as it mostly is, the short way
+            lease = self.shared or self.leases.get(current)  # as it mostly is, the short way
             if lease is not None:
                 return lease
         scope = scopes.find(self.alias, self if self.unit is None else None)
         if scope is not None and scope.wrapper is self:
-            if scope.kind is not scopes.Kind.CURSOR:
+            if scope.kind is scopes.Kind.CURSOR:
+                lease = self.leases.get(getcurrent()) or scope.lease
+                return lease if self.shared is None or lease is not self.pinned else self.shared
+            if scope.kind is not scopes.Kind.PIN:
                 return scope.lease
-            return self.leases.get(getcurrent()) or scope.lease
-        if self.pinned is not None:
-            return self.pinned
+        if self.shared is not None:
+            return self.shared
         lease = self.leases.get(getcurrent())
         return lease if lease is not None else self._lease_of_parent()
 
@@ -136,6 +138,7 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         if self.pinned is before and before.pin is not None:  # its connection was closed
             lease.pin, before.pin = before.pin, None
             lease.pin.lease = self.pinned = lease
+            self.share(lease)
 
     def _open(self, lease: Lease) -> None:
         slot = lease.slot
@@ -204,6 +207,9 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         set; Django would open one for that.
         """
         lease = self.lease_here()
+        if lease.is_stand_in:
+            self.beside_block(self.set_autocommit, autocommit, *args)
+            return
         if autocommit and lease.scopes and lease.state is LeaseState.ENDED:
             lease.autocommit = autocommit
             return
@@ -213,6 +219,30 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
             self.note_lease_site(lease)  # named if nobody turns it on again
             if not lease.scopes:
                 self.statement_ends(lease)
+
+    def _commit(self) -> None:
+        self.beside_block(super()._commit)
+
+    def _rollback(self) -> None:
+        self.beside_block(super()._rollback)
+
+    def chunked_cursor(self) -> Any:
+        """Make a cursor that may stay open on the server, and so keeps its lease."""
+        refuse_in_coroutine("use the database")
+        return self.beside_block(super().chunked_cursor)
+
+    def interrupted(self, lease: Lease | None = None) -> None:
+        """Leave a true state after a wait was cut short; one for a turn changes nothing."""
+        found = self.lease_here()
+        here = lease or found
+        is_beside = here.pin is not None and here.scopes and here is not found
+        if not here.is_stand_in and not is_beside:
+            super().interrupted(here)
+
+    def close(self) -> None:
+        """Close the calling code's connection; see Django's ``BaseDatabaseWrapper``."""
+        if self.shared is self.pinned or self.can_wait(self.lease_here()):
+            self.beside_block(super().close)  # else it is the block's, which goes on
 
     def _close(self) -> None:
         lease = self.lease_here()
@@ -251,5 +281,5 @@ def make_leased(wrapper: Any, unit: Unit | None) -> None:
         wrapper.__dict__.pop(name, None)
     wrapper.unit = unit
     wrapper.leases = {}
-    wrapper.pinned = None
+    wrapper.pinned = wrapper.shared = None
     wrapper.outliving = []

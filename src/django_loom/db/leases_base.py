@@ -22,6 +22,7 @@ class LeasesBase(_Base):
     unit: Unit | None  # None: it is a thread's, with OPTIONS["pool"]
     leases: dict[greenlet, Lease]  # by the flows that have them
     pinned: Lease | None
+    shared: Lease | None  # what code outside any block finds: the pinned one, or its stand-in
     outliving: list[Lease]  # whose flow has ended, in the midst of a block
 
     if TYPE_CHECKING:

@@ -151,5 +151,5 @@ class ReturnedLeases(LeasesBase):
         for lease in list(self.leases.values()):
             lease.end()
         self.leases.clear()
-        self.pinned = None
+        self.pinned = self.shared = None
         return inherited

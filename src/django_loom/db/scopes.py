@@ -176,7 +176,7 @@ def turn(lease: Lease, wrapper: Any) -> Iterator[None]:
         if scope is not None:
             scope.mutex.release()
             # Whatever else needed it may have ended meanwhile.
-            wrapper.give_back_if_unneeded(lease)
+            wrapper.give_back_if_unneeded(scope.lease)
 
 
 def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | None:
@@ -193,7 +193,7 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
         except BaseException:
             # Cancelled when the turn had just been handed over: who gave it up believed that
             # we need the connection.
-            wrapper.give_back_if_unneeded(lease)
+            wrapper.give_back_if_unneeded(scope.lease)
             raise
         if not is_ours:
             raise TransactionBusy(
@@ -206,7 +206,7 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
         if scope.active:
             return scope
         scope.mutex.release()  # it ended while we waited: the turn is in its parent
-        wrapper.give_back_if_unneeded(lease)
+        wrapper.give_back_if_unneeded(scope.lease)
     return None
 
 
@@ -298,6 +298,8 @@ def _end(scope: Scope) -> None:
     scope.active = False
     scope.lease.scopes.remove(scope)
     if scope.parent is not None:
+        if scope.parent.kind is Kind.PIN:
+            scope.wrapper.block_is_over(scope.lease)
         scope.parent.mutex.release()
     if scope.writers is not None:
         writers, scope.writers = scope.writers, None

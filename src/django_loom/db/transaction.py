@@ -50,6 +50,8 @@ def enter(block: Atomic, django_enter: Enter) -> None:
         if is_outermost and (writers := connection.writers()) is not None:
             scopes.wait_to_write(connection, writers)
             scope.writers = writers
+        if is_outermost and lease.pin is not None:
+            connection.block_begins(lease, lease.autocommit)
         django_enter(block)
         connection.note_lease_site(lease)
         if is_outermost and (lease.pin is not None or lease.open_cursors):
@@ -72,6 +74,8 @@ def _open_scope(block: Atomic) -> tuple[scopes.Scope, bool]:
         if not connection.in_atomic_block:
             connection.ensure_connection()
         lease = connection.lease_here()
+        if lease.is_stand_in:
+            lease = connection.pinned or lease
         of = lease if connection.leased else connection
         scope = scopes.open_scope(connection, lease)
         if lease.state is LeaseState.HELD or of.in_atomic_block:
