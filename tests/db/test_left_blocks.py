@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -216,6 +217,27 @@ def test_a_generator_that_is_closed_after_its_unit_ends_nothing_of_others(
         await aeventually(lambda: in_use(alias) == 0)
         made.close()
         gc.collect()
+        assert await Author.objects.using(alias).acount() == 0
+
+    loop_runner(main)
+
+
+@each_pin
+def test_a_thread_of_a_library_leaves_no_block_when_it_ends(
+    loop_runner: LoopRunner, pin: Pin, alias: str
+) -> None:
+    """Nobody tells of the end of its function: that of the thread is the first to be seen."""
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            asyncio.get_running_loop().set_default_executor(threads)
+            with unit_of_work():
+                async with pin(alias):
+                    await aask("SELECT 1", using=alias)
+                    await asyncio.to_thread(enter_and_forget, alias)
+            assert in_use(alias) == 1
+            threads.shutdown()
+        await aeventually(lambda: in_use(alias) == 0)
         assert await Author.objects.using(alias).acount() == 0
 
     loop_runner(main)

@@ -77,10 +77,13 @@ class ThreadLeases(dict[Lease, "LeasedDatabaseMixin"]):
     def __del__(self) -> None:
         if os.getpid() != self._pid:
             return  # a thread of the parent, gone with the fork: its sockets are the parent's
+        with suppress(Exception):  # at interpreter exit anything may be missing
+            if self.flow_end is not None:
+                self.flow_end.after_call()
         while self:
             lease, wrapper = self.popitem()
-            with suppress(Exception):  # at interpreter exit anything may be missing
-                if not lease.scopes:
+            with suppress(Exception):
+                if not lease.scopes or wrapper.unit is not None:
                     wrapper.flow_ends(lease)
 
 
@@ -128,8 +131,7 @@ def flow_end() -> FlowEnd:
 def note_block(block: Scope) -> None:
     """Let a block know of the end of the flow that has just opened it."""
     block.flow_end = flow_end()
-    if not ends_at_once():  # nobody tells of the end of a function in a library's thread
-        block.flow_end.note(block)
+    block.flow_end.note(block)
 
 
 def note(lease: Lease, wrapper: LeasedDatabaseMixin) -> None:
