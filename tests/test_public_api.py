@@ -27,6 +27,13 @@ def test_each_name_has_a_docstring_and_stands_in_the_readme(name: str) -> None:
     assert f"django_loom.{name}" in (ROOT / "README.md").read_text()
 
 
+def test_the_test_client_is_public() -> None:
+    from django_loom import testing
+
+    assert testing.__all__ == ["AsyncClient"]
+    assert inspect.getdoc(testing.AsyncClient)
+
+
 def check_ids(source: str) -> list[str]:
     """The ids that a module gives to its messages, as `id="..."`."""
     keywords = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.keyword))

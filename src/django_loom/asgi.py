@@ -28,7 +28,12 @@ def get_asgi_application(lifespan: Lifespan = no_lifespan) -> LoomHandler:
     """
     django.setup(set_prefix=False)
     require_app("get_asgi_application() of django_loom.asgi")
-    return LoomHandler(DatabaseHooks(_atomic, _thread_leases, _before_wait, _pools), lifespan)
+    return LoomHandler(database_hooks(), lifespan)
+
+
+def database_hooks() -> DatabaseHooks:
+    """Return what the handler asks of the database."""
+    return DatabaseHooks(_atomic, _thread_leases, _before_wait, _pools)
 
 
 def _atomic(alias: str) -> AsyncAtomic:

@@ -5,35 +5,38 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
+from psycopg import sql
 
 import django_loom
 from django_loom import run_sync
 from django_loom.db import registry
+from tests import services
 from tests.db.support import ask, in_use, second_alias
 from tests.loops import LoopRunner
 
 pytestmark = pytest.mark.usefixtures("db_tables")
 
 
-def use(alias: str, entry: dict[str, Any], sql: str) -> Any:
+def use(alias: str, entry: dict[str, Any], query: str) -> Any:
     connections.databases[alias] = entry
     connections[alias].close()
     del connections[alias]
-    return ask(sql, using=alias)
+    return ask(query, using=alias)
 
 
 def test_settings_that_are_replaced_have_connections_of_their_own(loop_runner: LoopRunner) -> None:
-    sql = "SELECT current_setting('application_name')"
+    query = "SELECT current_setting('application_name')"
 
     async def main() -> None:
         with second_alias() as alias:
             entries = [deepcopy(settings.DATABASES[alias]) for _ in range(2)]
             for entry, name in zip(entries, "ab", strict=True):
                 entry["OPTIONS"]["application_name"] = name
-            found = [await run_sync(use, alias, entries[n], sql) for n in (0, 1, 0, 1)]
+            found = [await run_sync(use, alias, entries[n], query) for n in (0, 1, 0, 1)]
             assert found == ["a", "b", "a", "b"]
             assert in_use(alias) == 0
 
@@ -53,3 +56,28 @@ def test_a_change_in_place_closes_the_pool_before(loop_runner: LoopRunner) -> No
             assert [each for each in registry.pools() if each is before] == []
 
     loop_runner(main)
+
+
+def test_another_user_has_connections_of_its_own(
+    loop_runner: LoopRunner, postgres: services.Postgres
+) -> None:
+    roles = ["loom_ann", "loom_bob"]
+
+    async def main() -> None:
+        with second_alias() as alias:
+            entries = []
+            for role in roles:
+                entries.append(deepcopy(settings.DATABASES[alias]) | {"USER": role})
+            found = [await run_sync(use, alias, entries[n], "SELECT user") for n in (0, 1, 0, 1)]
+            assert found == [*roles, *roles]
+            assert in_use(alias) == 0
+
+    with psycopg.connect(postgres.dsn, autocommit=True) as outside:
+        password = sql.Literal(postgres.password)
+        try:
+            for role in map(sql.Identifier, roles):
+                outside.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
+            loop_runner(main)
+        finally:
+            for role in map(sql.Identifier, roles):
+                outside.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import warnings
 from contextvars import Context
 from typing import Any
 
@@ -18,8 +20,16 @@ from django_loom.bridge import unit_of_work
 from django_loom.db.postgresql.base import DatabaseWrapper
 from django_loom.db.postgresql.session import changes_session
 from django_loom.exceptions import AutocommitLeftOff
-from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use, second_alias
-from tests.loops import LoopRunner
+from tests.db.support import (
+    aask,
+    abackend_pid,
+    ask,
+    backend_pid,
+    in_use,
+    let_others_run,
+    second_alias,
+)
+from tests.loops import LoopRunner, new_loop
 from tests.polling import aeventually
 from tests.testapp.models import Author
 
@@ -275,6 +285,31 @@ def test_a_loop_that_ends_before_the_reset_loses_no_place(loop_runner: LoopRunne
         loop_runner(main)
     assert loop_runner(aask, TAG) in (None, "")
     assert in_use() == 0
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_loop_that_is_closed_in_the_midst_of_a_reset_frees_its_place_at_once(
+    loop_runner: LoopRunner, turns: int
+) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(execute, "SET loom.tag = 'x'")
+        await let_others_run(turns)
+
+    for _ in range(2 * django_loom.pool().options.max_size):
+        loop = new_loop(loop_runner.kind)
+        loop.run_until_complete(main())
+        gc.disable()  # which would free it late, and hide the fault
+        try:
+            loop.close()  # with its tasks under way, as no Runner does
+            assert in_use() == 0
+        finally:
+            gc.enable()
+    with warnings.catch_warnings(action="ignore"):  # of tasks that were pending
+        gc.collect()
+    assert in_use() == 0
+    assert django_loom.pool().statistics().pinned == 0
+    assert {loop_runner(aask, TAG) for _ in range(3)} <= {None, ""}
 
 
 def test_an_isolation_level_of_the_drivers_is_undone(loop_runner: LoopRunner) -> None:

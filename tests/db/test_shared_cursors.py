@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 import django_loom
 from django_loom import await_, run_sync
@@ -236,5 +236,44 @@ def test_the_next_cursor_of_a_transaction_is_not_hurt_by_one_that_was_left(
             assert await abackend_pid() == pid
         await let_others_run()
         assert in_use() == 0
+
+    loop_runner(main)
+
+
+READS: dict[str, Callable[[Any], Any]] = {
+    "fetchone": lambda cursor: cursor.fetchone(),
+    "fetchmany": lambda cursor: cursor.fetchmany(20),
+    "fetchall": lambda cursor: cursor.fetchall(),
+    "iteration": list,
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_cancelled_read_leaves_a_transaction_that_must_be_rolled_back(
+    loop_runner: LoopRunner, read: str
+) -> None:
+    """Code that swallows the cancellation must not commit half of what it did."""
+    broken: list[bool] = []
+
+    def work(begun: asyncio.Event) -> None:
+        with transaction.atomic():
+            Author.objects.create(name="lost")
+            cursor = connection.chunked_cursor()
+            cursor.execute("SELECT n, pg_sleep(30) FROM generate_series(1, 100) n")
+            begun.set()
+            try:
+                READS[read](cursor)
+            except asyncio.CancelledError:
+                broken.append(connection.needs_rollback)
+
+    async def main() -> None:
+        begun = asyncio.Event()
+        task = asyncio.create_task(run_sync(work, begun))
+        await begun.wait()
+        await let_others_run()
+        task.cancel()
+        await asyncio.wait([task])
+        assert broken == [True]
+        assert (await Author.objects.acount(), in_use()) == (0, 0)
 
     loop_runner(main)

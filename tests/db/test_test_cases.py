@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import unittest
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -13,7 +16,7 @@ from django.test import TestCase, TransactionTestCase
 import django_loom
 from django_loom import run_sync
 from tests.db import suites
-from tests.db.support import abackend_pid, backend_pid, in_use
+from tests.db.support import abackend_pid, backend_pid, in_use, second_alias
 from tests.loops import LoopRunner, new_loop
 from tests.testapp.models import Author
 
@@ -118,3 +121,63 @@ def test_after_the_transaction_the_loop_has_its_own_connections_again(
         assert loop_runner(abackend_pid) == pid
     # Its connection is still the thread's.
     assert loop_runner(abackend_pid) != pid
+
+
+def _next_of_new_iterator(alias: str) -> Any:
+    rows = Author.objects.using(alias).iterator(chunk_size=2)
+    next(rows)
+    return rows
+
+
+async def by_aiterator(alias: str) -> Any:
+    rows = Author.objects.using(alias).aiterator(chunk_size=2)
+    async for _ in rows:
+        break
+    return rows
+
+
+async def in_a_call(alias: str) -> Any:
+    return await run_sync(_next_of_new_iterator, alias)
+
+
+async def in_a_thread(alias: str) -> Any:
+    return await asyncio.to_thread(_next_of_new_iterator, alias)
+
+
+@pytest.mark.parametrize("on_loop", [False, True])
+@pytest.mark.parametrize("pool", [{}, {"pool": {"max_size": 2}}])
+@pytest.mark.parametrize("leave", [by_aiterator, in_a_call, in_a_thread])
+def test_an_iterator_that_a_test_leaves_half_read_hurts_no_later_one(
+    on_loop: bool, pool: dict[str, Any], leave: Callable[[str], Awaitable[Any]]
+) -> None:
+    """Its cursor has ended with the test: to close it in a later one's transaction fails."""
+    left: list[Any] = []
+
+    with second_alias(OPTIONS=pool) as alias:
+
+        class Case(TestCase):
+            databases = {alias}
+
+            def setUp(self) -> None:
+                Author.objects.using(alias).bulk_create([Author(name=f"{n}") for n in range(9)])
+
+            async def test_1_leaves_one(self) -> None:
+                left.append(await leave(alias))
+                assert await Author.objects.using(alias).acount() == 9
+
+            def test_2_is_whole(self) -> None:
+                assert Author.objects.using(alias).count() == 9
+
+            def test_3_frees_it(self) -> None:
+                left.clear()
+                gc.collect()
+                assert Author.objects.using(alias).count() == 9
+
+            async def test_4_is_whole(self) -> None:
+                assert await Author.objects.using(alias).acount() == 9
+
+        if on_loop:
+            asyncio.run(run_sync(run, Case))
+        else:
+            run(Case)
+    gc.collect()

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import greenlet
@@ -395,3 +396,38 @@ def test_an_ended_unit_holds_no_lease(loop_runner: LoopRunner, per_unit: bool) -
     loop_runner(main)
     assert all(own.ended and not own.belongings.get(_KEY) for own in units)
     assert django_loom.pool().statistics().pinned == 0
+
+
+def _close_in_a_block() -> None:
+    with suppress(DatabaseError), transaction.atomic():
+        connection.close()
+
+
+def _connect() -> None:
+    connection.ensure_connection()
+
+
+def _close() -> None:
+    connection.close()
+
+
+@pytest.mark.parametrize("last", [_connect, _close, _close_in_a_block])
+@pytest.mark.parametrize("on_loop", [False, True])
+def test_code_that_ends_its_own_unit_holds_no_lease(last: Any, on_loop: bool) -> None:
+    """Nothing follows that would give the connection back, neither a wait nor a statement."""
+
+    def unit() -> None:
+        with unit_of_work():
+            backend_pid()
+            connection.close()
+            last()
+            own = present()
+        assert (own.leases, own.outliving, in_use()) == ({}, [], 0)
+
+    async def main() -> None:
+        await run_sync(unit)
+
+    if on_loop:
+        asyncio.run(main())
+    else:
+        unit()

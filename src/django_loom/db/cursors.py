@@ -288,13 +288,15 @@ class ServerSideCursor:
             self._stop_keeping()
 
     def _is_gone(self) -> bool:
-        """Tell if the transaction in which it was declared has ended, and it with that.
+        """Tell if the block in which it was declared has ended, and perhaps it with that.
 
-        To ask the server for it could fail in a transaction that others have now.
+        A test keeps an iterator that it has half read → its block is rolled back, and the
+        cursor with it → to close that in the next one's would fail, and abort it.
         """
         scope = self._scope
-        is_gone = scope is not None and scope.kind is scopes.Kind.BLOCK and not scope.active
-        return is_gone and not self._db.leased
+        if scope is None or scope.kind is not scopes.Kind.BLOCK or scope.active:
+            return False
+        return not self._db.leased or self._lease.in_atomic_block
 
     def _stop_keeping(self) -> None:
         if self._shared is not None:

@@ -20,8 +20,34 @@ from .lease import Lease
 
 if TYPE_CHECKING:
     from .leased import LeasedDatabaseMixin
+    from .scopes import Scope
 
 _KEY: Hashable = "django_loom.db"
+_END_KEY: Hashable = "django_loom.db.flow_end"
+
+
+class FlowEnd:
+    """Tells of the end of a flow to blocks that it has opened on a connection of others."""
+
+    __slots__ = ("_blocks", "ended")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._blocks: list[Scope] = []
+
+    def note(self, block: Scope) -> None:
+        """Have a block told of the end if it is open then."""
+        self._blocks = [*(each for each in self._blocks if each.active), block]
+
+    def before_wait(self) -> None:
+        """Do nothing: it goes on."""
+
+    def after_call(self) -> None:
+        """Tell of the end."""
+        self.ended = True
+        for block in self._blocks:
+            if block.active:
+                block.wrapper.block_was_left(block.lease)
 
 
 class CallLeases(dict[Lease, "LeasedDatabaseMixin"]):
@@ -42,6 +68,8 @@ class CallLeases(dict[Lease, "LeasedDatabaseMixin"]):
 class ThreadLeases(dict[Lease, "LeasedDatabaseMixin"]):
     """The leases that the code of one thread has; they end with it at the latest."""
 
+    flow_end: FlowEnd | None = None  # of the function that runs here, if anything asked for it
+
     def __init__(self) -> None:
         self.jobs = 0  # functions that async code runs here, each of which ends its leases
         self._pid = os.getpid()
@@ -49,10 +77,13 @@ class ThreadLeases(dict[Lease, "LeasedDatabaseMixin"]):
     def __del__(self) -> None:
         if os.getpid() != self._pid:
             return  # a thread of the parent, gone with the fork: its sockets are the parent's
+        with suppress(Exception):  # at interpreter exit anything may be missing
+            if self.flow_end is not None:
+                self.flow_end.after_call()
         while self:
             lease, wrapper = self.popitem()
-            with suppress(Exception):  # at interpreter exit anything may be missing
-                if not lease.scopes:
+            with suppress(Exception):
+                if not lease.scopes or wrapper.unit is not None:
                     wrapper.flow_ends(lease)
 
 
@@ -82,6 +113,25 @@ def current_flow() -> greenlet | None:
     while current.parent is not None:
         current = current.parent
     return current
+
+
+def flow_end() -> FlowEnd:
+    """Return what tells of the end of the flow that the calling code is in."""
+    call = current_call()
+    if call is None:
+        leases = _thread.leases
+        leases.flow_end = leases.flow_end or FlowEnd()
+        return leases.flow_end
+    if call.resources is None:
+        call.resources = {}
+    end: Any = call.resources.setdefault(_END_KEY, FlowEnd())
+    return end  # type: ignore[no-any-return]
+
+
+def note_block(block: Scope) -> None:
+    """Let a block know of the end of the flow that has just opened it."""
+    block.flow_end = flow_end()
+    block.flow_end.note(block)
 
 
 def note(lease: Lease, wrapper: LeasedDatabaseMixin) -> None:

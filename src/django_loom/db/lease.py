@@ -55,6 +55,7 @@ class Lease:
     pin: Scope | None = None  # while it belongs to its unit
     is_changed = False  # its session, where no statement tells of it
     _turn: Lock | None = None
+    is_stand_in: bool = False  # for a pinned lease, where a block is open on that
 
     def __init__(self, engine: Engine, flow: greenlet | None = None) -> None:
         self.savepoint_ids: list[Any] = []

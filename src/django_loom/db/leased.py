@@ -17,6 +17,7 @@ from .lease import ATTRIBUTES, Lease, LeaseState
 from .pinned_leases import PinnedLeases
 from .returned_leases import ReturnedLeases
 from .scopes import scopes_variable
+from .unit_leases import UnitLeases
 from .wrapper import not_own, refuse_in_coroutine
 
 
@@ -34,7 +35,7 @@ class LeaseAttribute:
         current = getcurrent()
         if type(current) is SyncCall and scopes_variable.get() is None and wrapper.unit is not None:
             # What present_lease() does, without the call: each query reads some eight.
-            lease = wrapper.pinned or wrapper.leases.get(current)
+            lease = wrapper.shared or wrapper.leases.get(current)
         else:
             lease = wrapper.present_lease()
         # Most code that asks before it has a connection only asks: no lease is made for it.
@@ -46,7 +47,7 @@ class LeaseAttribute:
         setattr(wrapper.lease_here(), self.name, value)
 
 
-class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
+class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
     """Stands before a ``DatabaseWrapper`` class of ours; see ``make_leased()``.
 
     What the user's code puts on the object is there for the whole unit. What belongs to
@@ -72,14 +73,16 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
         """Return the lease of the calling code, or None."""
         current = getcurrent()
         if type(current) is SyncCall and scopes_variable.get() is None and self.unit is not None:
-            return self.pinned or self.leases.get(current)  # as it mostly is, the short way
+            return self.shared or self.leases.get(current)  # as it mostly is, the short way
         scope = scopes.find(self.alias, self if self.unit is None else None)
         if scope is not None and scope.wrapper is self:
-            if scope.kind is not scopes.Kind.CURSOR:
+            if scope.kind is scopes.Kind.CURSOR:
+                lease = self.leases.get(current) or scope.lease
+                return lease if self.shared is None or lease is not self.pinned else self.shared
+            if scope.kind is not scopes.Kind.PIN:
                 return scope.lease
-            return self.leases.get(current) or scope.lease
-        if self.pinned is not None:
-            return self.pinned
+        if self.shared is not None:
+            return self.shared
         lease = self.leases.get(current)
         if lease is not None:
             return lease
@@ -160,6 +163,7 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
         # Its connection was closed.
         lease.pin, before.pin = before.pin, None
         lease.pin.lease = self.pinned = lease
+        self.share(lease)
 
     def _open(self, lease: Lease) -> None:
         slot = lease.slot
@@ -232,6 +236,9 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
         set; Django would open one for that.
         """
         lease = self.lease_here()
+        if lease.is_stand_in:
+            self.beside_block(self.set_autocommit, autocommit, *args)
+            return
         if autocommit and lease.scopes and lease.state is LeaseState.ENDED:
             lease.autocommit = autocommit
             return
@@ -241,6 +248,30 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
             self.note_lease_site(lease)  # named if nobody turns it on again
             if not lease.scopes:
                 self.statement_ends(lease)
+
+    def _commit(self) -> None:
+        self.beside_block(super()._commit)
+
+    def _rollback(self) -> None:
+        self.beside_block(super()._rollback)
+
+    def chunked_cursor(self) -> Any:
+        """Make a cursor that may stay open on the server, and so keeps its lease."""
+        refuse_in_coroutine("use the database")
+        return self.beside_block(super().chunked_cursor)
+
+    def interrupted(self, lease: Lease | None = None) -> None:
+        """Leave a true state after a wait was cut short; one for a turn changes nothing."""
+        found = self.lease_here()
+        here = lease or found
+        is_beside = here.pin is not None and here.scopes and here is not found
+        if not here.is_stand_in and not is_beside:
+            super().interrupted(here)
+
+    def close(self) -> None:
+        """Close the calling code's connection; see Django's ``BaseDatabaseWrapper``."""
+        if self.shared is self.pinned or self.can_wait(self.lease_here()):
+            self.beside_block(super().close)  # else it is the block's, which goes on
 
     def _close(self) -> None:
         lease = self.lease_here()
@@ -282,5 +313,5 @@ def make_leased(wrapper: Any, unit: Unit | None) -> None:
         wrapper.__dict__.pop(name, None)
     wrapper.unit = unit
     wrapper.leases = {}
-    wrapper.pinned = None
+    wrapper.pinned = wrapper.shared = None
     wrapper.outliving = []

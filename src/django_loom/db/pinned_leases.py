@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from django.db.backends.signals import connection_created
 
@@ -22,7 +23,7 @@ class PinnedLeases(LeasesBase):
         self.ensure_connection()
         lease = self.lease_here()
         self.pin(lease)
-        return lease
+        return self.pinned or lease
 
     def pin(self, lease: Lease) -> None:
         """Let a connection belong to the unit: all its code uses it, in turns."""
@@ -32,6 +33,9 @@ class PinnedLeases(LeasesBase):
             return
         lease.pin = scopes.pin(self, lease)
         self.pinned = lease
+        self.share(lease)
+        if lease.scopes:
+            self.block_begins(lease, lease.commit_on_exit)
         lease.slot.pool.pin_began()
         if lease.slot.holder is not None:
             lease.slot.holder.note_site()
@@ -39,26 +43,70 @@ class PinnedLeases(LeasesBase):
     def unpin(self) -> Lease | None:
         """End the pin; the caller gives the connection back."""
         lease, self.pinned = self.pinned, None
+        self.share(None)
         if lease is not None and lease.pin is not None:
             lease.pin.active = False
             lease.pin = None
             registry.get(self).pin_ended()
         return lease
 
+    def block_begins(self, lease: Lease, autocommit: bool) -> None:
+        """Let code outside a block on the pinned connection see it as it is around the block.
+
+        It would else take the block for its own: ``on_commit()`` registers there. What it
+        does on the connection waits for its turn, after the block.
+        """
+        stand_in = Lease(self.engine)
+        stand_in.is_stand_in, stand_in.state = True, LeaseState.HELD
+        if lease.slot is not None:
+            stand_in.__dict__.update(lease.slot.attributes)
+        stand_in.connection, stand_in.autocommit = lease.connection, autocommit
+        stand_in.pin, stand_in.on_loop = lease.pin, lease.on_loop
+        self.share(stand_in)
+
+    def block_is_over(self, lease: Lease) -> None:
+        """Let all code of the unit see the pinned connection again."""
+        if self.pinned is lease:
+            self.share(lease)
+
+    def share(self, lease: Lease | None) -> None:
+        """Let code outside any block find a lease; a stand-in before it has done its duty."""
+        before, self.shared = self.shared, lease
+        if before is not None and before.is_stand_in:
+            before.end()
+            before.pin = None
+
+    def beside_block(self, action: Callable[..., Any], *args: Any) -> Any:
+        """Do what code outside a block on the pinned connection may do only after that."""
+        if self.shared is self.pinned:
+            return action(*args)  # as it mostly is
+        lease = self.lease_here()
+        if not lease.is_stand_in:
+            return action(*args)
+        with scopes.turn(lease, self):
+            return action(*args)
+
     def end_pin(self) -> None:
         """End the pin of a block: its session is reset before anybody else gets it."""
         lease = self.unpin()
-        if lease is not None and lease.flow is None and not lease.is_needed:
-            self.give_back(lease)  # else who needs it does, or its flow
+        if lease is None or lease.flow is not None:
+            return  # its flow gives it back
+        if lease.is_needed:
+            self.outlives(lease)
+        else:
+            self.give_back(lease)
 
-    def reset_slot(self, slot: Slot) -> None:
+    def reset_slot(self, slot: Slot, note: Callable[[Lease], None]) -> None:
         """Make the session of a slot what it was when it was opened, and give the slot back.
 
         It counts as a new connection, of which Django's signal tells.
+
+        :param note: is given the lease that the slot has meanwhile.
         """
         lease = Lease(self.engine, flows.current_flow())
         lease.slot, lease.state = slot, LeaseState.OPENING
-        self.replace_lease(self.lease_here(), lease)
+        note(lease)
+        self.replace_lease(self.present_lease(), lease)
         try:
             self.attach(lease)
             if lease.connection is not None:

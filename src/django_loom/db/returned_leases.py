@@ -1,8 +1,8 @@
-"""How a lease ends: at a wait, with its flow, its block or its unit."""
+"""How a lease ends: at a wait, with its flow or its block."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import flows, resetting
 from .lease import Lease, LeaseState
@@ -10,14 +10,6 @@ from .leases_base import LeasesBase
 
 if TYPE_CHECKING:
     from .pool_slots import Slot
-
-
-class LeftOpen(NamedTuple):
-    """A transaction that nobody has ended, and who took its connection."""
-
-    alias: str
-    holder: str
-    autocommit_off: bool
 
 
 class ReturnedLeases(LeasesBase):
@@ -103,7 +95,7 @@ class ReturnedLeases(LeasesBase):
             self.part_with(lease, fit=True)
             return
         if lease.is_needed:
-            self.outliving.append(lease)
+            self.outlives(lease)
             return
         if lease.pin is not None:
             return
@@ -136,10 +128,13 @@ class ReturnedLeases(LeasesBase):
 
     def give_back_if_unneeded(self, lease: Lease) -> None:
         """Return a connection when what outlived its flow has ended."""
-        if lease.flow is None and lease.pin is None and not lease.is_needed:
-            if lease in self.outliving:
-                self.outliving.remove(lease)
-            self.give_back(lease)
+        if lease.flow is None and lease.pin is None:
+            if not lease.is_needed:
+                if lease in self.outliving:
+                    self.outliving.remove(lease)
+                self.give_back(lease)
+            elif self.unit is not None and self.unit.ended:
+                self.end_left_block(lease)
         elif self.unit is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
             # No statement follows a block's last, which would give the connection back.
             self.give_back_if_idle(lease)
@@ -153,49 +148,6 @@ class ReturnedLeases(LeasesBase):
         if lease.in_atomic_block or lease.closed_in_transaction:
             lease.connection = connection  # as Django's, closed, until the block ends
         lease.close_left_cursors()
-
-    def unit_ends(self) -> list[LeftOpen]:
-        """Undo what the unit has left; return what may cost data.
-
-        Blocks of async code may outlive the unit, in tasks that it has started.
-        """
-        # A thread of the unit is in a statement on the pinned connection, or about to begin
-        # one → it would go on beside the reset, and beside whoever gets the connection next →
-        # we take the turn first, and where somebody has it, he gives the connection back.
-        ending = self.pinned
-        is_ours = ending is not None and ending.turn.acquire_nowait()
-        pinned = self.unpin()
-        if pinned is not None and not is_ours and pinned.flow is None:
-            self.outliving.append(pinned)
-        try:
-            ended = set(self.outliving) - {pinned}
-            if is_ours and pinned is not None:
-                ended.add(pinned)
-            return self._end_leases(ended)
-        finally:
-            self.outliving[:] = [lease for lease in self.outliving if lease.slot is not None]
-            if is_ours and ending is not None:
-                ending.turn.release()
-
-    def _end_leases(self, leases: set[Lease]) -> list[LeftOpen]:
-        left = []
-        for lease in leases:
-            if lease.flow is not None or lease.open_cursors or lease.slot is None:
-                continue
-            if lease.scopes:
-                if lease.scopes[0].opener is None:
-                    left.append(self._left_open(lease, lease.slot, autocommit_off=False))
-                    self.drop(lease)
-                continue
-            off = lease.autocommit != self.settings_dict["AUTOCOMMIT"]
-            if off or not self.engine.is_idle(lease.connection, lease.autocommit):
-                left.append(self._left_open(lease, lease.slot, autocommit_off=off))
-            self.give_back(lease)
-        return left
-
-    def _left_open(self, lease: Lease, slot: Slot, *, autocommit_off: bool) -> LeftOpen:
-        holder = "nobody known" if slot.holder is None else slot.holder.describe()
-        return LeftOpen(self.alias, holder, autocommit_off)
 
     def let_go(self) -> None:
         """Give back everything: `del connections[alias]` has taken the object away."""
@@ -212,5 +164,5 @@ class ReturnedLeases(LeasesBase):
         for lease in list(self.leases.values()):
             lease.end()
         self.leases.clear()
-        self.pinned = None
+        self.pinned = self.shared = None
         return inherited

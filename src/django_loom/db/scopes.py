@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
@@ -39,6 +39,10 @@ from django_loom.bridge import (
 from django_loom.exceptions import TransactionBusy
 
 from .lease import Lease
+
+if TYPE_CHECKING:
+    from .flows import FlowEnd
+    from .holders import CallSite
 
 scopes_variable: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", default=None)
 """The scopes that a context knows, by alias; None if it knows of none at all."""
@@ -61,13 +65,16 @@ class Scope:
     """A piece of code that keeps a connection; ``parent`` is the one around it."""
 
     __slots__ = (
+        "abandoned",
         "active",
+        "flow_end",
         "in_generator",
         "kind",
         "lease",
         "mutex",
         "opener",
         "parent",
+        "site",
         "thread",
         "unit",
         "wrapper",
@@ -88,6 +95,10 @@ class Scope:
         self.unit: Unit | None = current_unit()
         self.opener: object = None  # the AsyncAtomic, if one has opened it
         self.in_generator = False  # opened by an async generator, which may be left
+        # Of a block on a connection that its own flow has not taken: who ends that may be another.
+        self.flow_end: FlowEnd | None = None
+        self.site: CallSite | None = None
+        self.abandoned = False  # its code has never left it
         self.writers: Lock | None = None  # held until it ends, where writers take turns
 
     def is_within(self, other: Scope) -> bool:
@@ -177,7 +188,7 @@ def turn(lease: Lease, wrapper: Any) -> Iterator[None]:
         if scope is not None:
             scope.mutex.release()
             # Whatever else needed it may have ended meanwhile.
-            wrapper.give_back_if_unneeded(lease)
+            wrapper.give_back_if_unneeded(scope.lease)
 
 
 def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | None:
@@ -194,7 +205,7 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
         except BaseException:
             # Cancelled when the turn had just been handed over: who gave it up believed that
             # we need the connection.
-            wrapper.give_back_if_unneeded(lease)
+            wrapper.give_back_if_unneeded(scope.lease)
             raise
         if not is_ours:
             raise TransactionBusy(
@@ -207,7 +218,7 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
         if scope.active:
             return scope
         scope.mutex.release()  # it ended while we waited: the turn is in its parent
-        wrapper.give_back_if_unneeded(lease)
+        wrapper.give_back_if_unneeded(scope.lease)
     return None
 
 
@@ -278,13 +289,34 @@ def forget_innermost(wrapper: Any, lease: Lease) -> None:
 
 def close_scope(scope: Scope) -> None:
     """Forget a block; hand the turn in the one around it to the next."""
+    _set(scope.wrapper.alias, scope.parent)
+    _end(scope)
+
+
+def abandon(lease: Lease) -> None:
+    """End the blocks that nobody will leave; who waits for a turn in one goes on without it."""
+    while lease.scopes:
+        lease.scopes[-1].abandoned = True
+        _end(lease.scopes[-1])
+
+
+def leave_abandoned(alias: str) -> bool:
+    """Leave the context's innermost block if that was abandoned; tell if it was."""
+    scope = (scopes_variable.get() or {}).get(alias)
+    if scope is None or not scope.abandoned:
+        return False
+    _set(alias, scope.parent)
+    return True
+
+
+def _end(scope: Scope) -> None:
     scope.active = False
     opened_by_threads.discard(id(scope))
-    parent = scope.parent
     scope.lease.scopes.remove(scope)
-    _set(scope.wrapper.alias, parent)
-    if parent is not None:
-        parent.mutex.release()
+    if scope.parent is not None:
+        if scope.parent.kind is Kind.PIN:
+            scope.wrapper.block_is_over(scope.lease)
+        scope.parent.mutex.release()
     if scope.writers is not None:
         writers, scope.writers = scope.writers, None
         writers.release()

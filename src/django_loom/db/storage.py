@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from _thread import _local as RealLocal  # threading's keeps the unit's values
@@ -18,13 +17,10 @@ from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 from . import flows, parking, scopes
 from .leased import make_leased
 from .registry import inherited_from_parent
-from .returned_leases import LeftOpen
 from .wrapper import LoomDatabaseMixin
 
 _KEY: Hashable = "django_loom.db"
 _NO_CONNECTIONS: dict[str, Any] = {}  # of a unit that has made none
-
-logger = logging.getLogger("django_loom")
 
 
 class UnitConnections(dict[str, Any]):
@@ -39,41 +35,17 @@ class UnitConnections(dict[str, Any]):
 
         :raises AutocommitLeftOff: what was written would be lost without a word.
         """
-        left: list[LeftOpen] = []
+        lost: list[str] = []
         for alias in list(self):
             # No variable for it, for parking counts who has it.
-            if self[alias].outliving or self[alias].pinned is not None:
-                left += self[alias].unit_ends()
+            if self[alias].leases or self[alias].outliving or self[alias].pinned is not None:
+                lost += self[alias].unit_ends()
             # A thread may outlive its unit, in the midst of a transaction: it finds its own.
             if not (self[alias].leases or self[alias].outliving):
                 parking.park(self, alias)
                 del self[alias]
-        if left:
-            self._tell(left)
-
-    def _tell(self, left: list[LeftOpen]) -> None:
-        lost = ""
-        for each in left:
-            what = _OFF if each.autocommit_off else _OPEN
-            message = what.format(each.alias, each.holder)
-            if each.autocommit_off:
-                lost = lost or message
-            else:
-                logger.warning(message)
         if lost:
-            raise AutocommitLeftOff(lost)
-
-
-_OFF = (
-    "Autocommit was off on database {!r} at the end of a unit of work, and what was not "
-    "committed is rolled back. The connection was held by {}. Write `with "
-    "transaction.atomic():`, or call transaction.commit() and "
-    "transaction.set_autocommit(True) in the same request or run_sync() call."
-)
-_OPEN = (
-    "A transaction on database {!r} was open at the end of a unit of work, and is rolled back. "
-    "The connection was held by {}. Write `with transaction.atomic():` around the code."
-)
+            raise AutocommitLeftOff(lost[0])
 
 
 class ThreadConnections(dict[str, Any]):
@@ -137,11 +109,15 @@ class ConnectionStorage:
         """
         leases = flows.of_this_thread()
         before = set(leases)
+        flow_end, leases.flow_end = leases.flow_end, None
         leases.jobs += 1
         try:
             yield
         finally:
             leases.jobs -= 1
+            if leases.flow_end is not None:
+                leases.flow_end.after_call()
+            leases.flow_end = flow_end
             for lease, wrapper in list(leases.items()):
                 if lease not in before:
                     del leases[lease]

@@ -24,7 +24,8 @@ from django_loom.bridge import (
     run_sync,
 )
 
-from . import scopes
+from . import flows, scopes
+from .holders import call_site
 from .lease import Lease, LeaseState
 from .wrapper import LoomDatabaseMixin, refuse_in_coroutine
 
@@ -49,8 +50,13 @@ def enter(block: Atomic, django_enter: Enter) -> None:
         if is_outermost and (writers := connection.writers()) is not None:
             scopes.wait_to_write(connection, writers)
             scope.writers = writers
+        if is_outermost and lease.pin is not None:
+            connection.block_begins(lease, lease.autocommit)
         django_enter(block)
         connection.note_lease_site(lease)
+        if is_outermost and (lease.pin is not None or lease.open_cursors):
+            flows.note_block(scope)
+            scope.site = call_site()
     except BaseException:
         scopes.close_scope(scope)
         connection.give_back_if_unneeded(lease)
@@ -68,6 +74,8 @@ def _open_scope(block: Atomic) -> tuple[scopes.Scope, bool]:
         if not connection.in_atomic_block:
             connection.ensure_connection()
         lease = connection.lease_here()
+        if lease.is_stand_in:
+            lease = connection.pinned or lease
         of = lease if connection.leased else connection
         scope = scopes.open_scope(connection, lease)
         if lease.state is LeaseState.HELD or of.in_atomic_block:
@@ -88,7 +96,8 @@ def exit(
     """
     connection: Any = get_connection(block.using)
     if not isinstance(connection, LoomDatabaseMixin) or not connection.scopes:
-        django_exit(block, exc_type, exc, traceback)
+        if not scopes.leave_abandoned(block.using or DEFAULT_DB_ALIAS):
+            django_exit(block, exc_type, exc, traceback)
         return
     lease = connection.lease_here()
     call = current_call()

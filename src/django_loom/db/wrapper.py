@@ -6,6 +6,7 @@ import os
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from functools import cached_property, wraps
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
@@ -210,8 +211,11 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         """Make a cursor that may stay open on the server, and so keeps its lease."""
         refuse_in_coroutine("use the database")
         cursor = super().chunked_cursor()
-        is_shared = self.engine.cursors_stay_open and (self.leased or current_call() is not None)
-        return ServerSideCursor(cursor, self) if is_shared else cursor
+        # In its own thread's plain code it is Django's.
+        is_shared = self.leased or current_call() is not None or self._thread_ident != get_ident()
+        if is_shared and self.engine.cursors_stay_open:
+            return ServerSideCursor(cursor, self)
+        return cursor
 
     def ensure_connection(self) -> None:
         """Have a connection; in a coroutine do nothing, the query will lease one."""
@@ -231,6 +235,10 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         """Begin or end autocommit mode; see Django's ``BaseDatabaseWrapper``."""
         refuse_in_coroutine("use a transaction")
         super().set_autocommit(*args, **kwargs)
+
+    def _close(self) -> None:
+        super()._close()
+        self._plain_lease.close_left_cursors()
 
     def _commit(self) -> None:
         try:

@@ -131,7 +131,7 @@ class LoomHandler(ASGIHandler):
 
         :return: that response, its request, and the part of a file that it is.
         """
-        request, response, part = self._answer(scope, body)
+        request, response, part = self.answer(scope, body)
         if response.streaming and request is not None:
             return request, response, part
         try:
@@ -144,10 +144,10 @@ class LoomHandler(ASGIHandler):
             _release_later(body, [request])
         return None
 
-    def _answer(
+    def answer(
         self, scope: Scope, body: RequestBody
     ) -> tuple[LoomRequest | None, Any, FilePart | None]:
-        """Take a request through middleware and view."""
+        """Take a request through middleware and view; return both, and the part of a file."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, response = self.create_request(scope, body)

@@ -1,0 +1,126 @@
+"""How the leases of a unit end with it, and what its code has left open on them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from . import flows, scopes
+from .holders import describe
+from .lease import Lease
+from .leases_base import LeasesBase
+
+logger = logging.getLogger("django_loom")
+
+_OFF = (
+    "Autocommit was off on database {!r} at the end of a unit of work, and what was not "
+    "committed is rolled back. The connection was held by {}. Write `with "
+    "transaction.atomic():`, or call transaction.commit() and "
+    "transaction.set_autocommit(True) in the same request or run_sync() call."
+)
+_OPEN = (
+    "A transaction on database {!r} was open at the end of a unit of work, and is rolled back. "
+    "The connection was held by {}. Write `with transaction.atomic():` around the code."
+)
+
+
+class UnitLeases(LeasesBase):
+    """Ends what outlives the code of a unit."""
+
+    def unit_ends(self) -> list[str]:
+        """Undo what the unit has left; return what costs data without a word.
+
+        Blocks of async code may outlive the unit, in tasks that it has started.
+        """
+        if self.leases:
+            self._end_flow_here()
+        if self.pinned is None and not self.outliving:
+            return []
+        # Whoever ends the unit has left what he has opened in it.
+        own = None if flows.current_flow() is None else flows.flow_end()
+        for lease in [*self.outliving, *([] if self.pinned is None else [self.pinned])]:
+            self.end_left_block(lease, own)
+        # A thread of the unit is in a statement on the pinned connection, or about to begin
+        # one → it would go on beside the reset, and beside whoever gets the connection next →
+        # we take the turn first, and where somebody has it, he gives the connection back.
+        ending = self.pinned
+        is_ours = ending is not None and ending.turn.acquire_nowait()
+        pinned = self.unpin()
+        if pinned is not None and not is_ours and pinned.flow is None:
+            self.outlives(pinned)
+        try:
+            ended = set(self.outliving) - {pinned}
+            if is_ours and pinned is not None:
+                ended.add(pinned)
+            return self._end_leases(ended)
+        finally:
+            self.outliving[:] = [lease for lease in self.outliving if lease.slot is not None]
+            if is_ours and ending is not None:
+                ending.turn.release()
+
+    def _end_flow_here(self) -> None:
+        """Let go of the lease of the code that ends the unit, and leaves its flow in that.
+
+        A plain thread opens a connection and runs no statement → nobody comes by there
+        any more, and the unit would keep it → its end is that of the lease.
+        """
+        flow = flows.current_flow()
+        lease = None if flow is None else self.leases.get(flow)
+        if lease is not None:
+            flows.forget(lease, self)
+            self.flow_ends(lease)
+
+    def _end_leases(self, leases: set[Lease]) -> list[str]:
+        lost = []
+        for lease in leases:
+            if lease.flow is not None or lease.slot is None or lease.open_cursors or lease.scopes:
+                continue
+            if lease.autocommit != self.settings_dict["AUTOCOMMIT"]:
+                lost.append(self._tell_of(lease, _OFF))
+            elif not self.engine.is_idle(lease.connection, lease.autocommit):
+                logger.warning(self._tell_of(lease, _OPEN))
+            self.give_back(lease)
+        return lost
+
+    def outlives(self, lease: Lease) -> None:
+        """Keep a lease that something needs beyond its flow or its pin."""
+        if lease not in self.outliving:
+            self.outliving.append(lease)
+        if self.unit is not None and self.unit.ended:
+            self.end_left_block(lease)
+
+    def block_was_left(self, lease: Lease) -> None:
+        """Note that the flow which has opened a block has ended in its midst."""
+        if self.unit is not None and self.unit.ended:
+            self.end_left_block(lease)
+
+    def end_left_block(self, lease: Lease, ending: flows.FlowEnd | None = None) -> None:
+        """Roll back a transaction whose block nobody will leave, as its flow has ended.
+
+        :param ending: of a flow that ends the unit.
+        """
+        block = lease.scopes[0] if lease.scopes else None
+        if block is None or block.opener is not None or lease.slot is None:
+            return
+        end = block.flow_end
+        if not (lease.flow is None if end is None else end.ended or end is ending):
+            return
+        turn = lease.scopes[-1].mutex
+        if not turn.acquire_nowait():
+            return  # somebody is in a statement, and comes by here at its end
+        # A thread's end comes by here when threading has forgotten the thread → a record of the
+        # log would make up another one, which stays for ever → nothing is said.
+        if any(thread.ident == threading.get_ident() for thread in threading.enumerate()):
+            logger.warning(self._tell_of(lease, _OPEN))
+        scopes.abandon(lease)
+        self.drop(lease)
+        turn.release()
+
+    def _tell_of(self, lease: Lease, message: str) -> str:
+        slot = lease.slot
+        holder = "nobody known"
+        if slot is not None and slot.holder is not None:
+            holder = slot.holder.describe()
+        if lease.scopes and lease.scopes[0].site is not None:
+            holder += f"; the block was entered at {describe(lease.scopes[0].site)}"
+        return message.format(self.alias, holder)
