@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 import traceback
@@ -12,11 +13,15 @@ from typing import Any
 
 import psycopg
 from django.db.models import Count
+from django.test import override_settings
 from psycopg.pq import TransactionStatus
 
 import django_loom
 from benchmarks.fuzz.ledger import Ledger
-from benchmarks.fuzz.work import Worker
+from benchmarks.fuzz.sessions import find_nothing
+from benchmarks.fuzz.work import OPERATIONS
+from benchmarks.fuzz.worker import Worker
+from django_loom.asgi import get_asgi_application
 from tests.testapp.models import Marker
 
 STUCK = 60.0  # seconds after which a cancelled task counts as hanging
@@ -46,10 +51,19 @@ class Fuzz:
 
     async def run(self) -> dict[str, Any]:
         await Marker.objects.all().adelete()
-        while self.cancelled < self.cancellations and not self.over:
-            await self._round(min(PER_ROUND, self.cancellations - self.cancelled))
-            self.rounds += 1
-            await self._check()
+        self.application = get_asgi_application()
+        gc.collect()
+        gc.freeze()  # or each forced collection would go through all of Django
+        try:
+            with override_settings(ROOT_URLCONF="benchmarks.fuzz.site"):
+                while self.cancelled < self.cancellations and not self.over:
+                    await self._round(min(PER_ROUND, self.cancellations - self.cancelled))
+                    self.rounds += 1
+                    await self._check()
+        finally:
+            gc.unfreeze()
+            self.application.threads.close()
+            self.application.stream_threads.close()
         return self.figures()
 
     async def _round(self, cancellations: int) -> None:
@@ -59,8 +73,11 @@ class Fuzz:
         await asyncio.gather(*(self._cancel_some(number) for number in share))
 
     def _start(self) -> asyncio.Task[None]:
-        worker = Worker(next(self.owners), self.seed, self.ledger, self.naps)
-        return asyncio.create_task(worker.run(), name=f"task {worker.owner}")
+        worker = self._worker(next(self.owners))
+        return asyncio.create_task(worker.run(OPERATIONS), name=f"task {worker.owner}")
+
+    def _worker(self, owner: int) -> Worker:
+        return Worker(owner, self.seed, self.ledger, self.naps, self.application)
 
     async def _cancel_some(self, number: int) -> None:
         """Cancel tasks of a set of our own, and put a new one in the place of each."""
@@ -112,12 +129,16 @@ class Fuzz:
         if not await _soon(lambda: pool.statistics().used == 0):
             self.ledger.violated(f"connections are in use: {pool._describe()}")
             return
+        if pool.statistics().pinned:
+            self.ledger.violated("a connection is still pinned")
         for slot in list(pool._idle):
             status = slot.connection.pgconn.transaction_status
             if status != TransactionStatus.IDLE:
                 self.ledger.violated(f"an idle connection of the pool is {status.name}")
         if not await _soon(lambda: not self._busy_sessions()):
             self.ledger.violated(f"the server still runs {self._busy_sessions()}")
+        if held := self._held_locks():
+            self.ledger.violated(f"idle sessions hold the locks {held}")
         await self._take_all(pool.options.max_size)
         rows = Marker.objects.values_list("step").annotate(Count("pk"))
         self.ledger.compare(dict([row async for row in rows]))
@@ -127,7 +148,7 @@ class Fuzz:
         together = asyncio.Barrier(number)
 
         def hold() -> None:
-            Worker(-1, 0, self.ledger, self.naps).ask()
+            find_nothing(self._worker(-1))
             django_loom.bridge.suspend(together.wait())
 
         try:
@@ -137,11 +158,20 @@ class Fuzz:
             self.ledger.violated(f"not all {number} connections of the pool can be taken")
 
     def _busy_sessions(self) -> list[Any]:
+        return self._query(
+            "SELECT pid, state, query FROM pg_stat_activity WHERE state <> 'idle'"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+
+    def _held_locks(self) -> list[Any]:
+        return self._query(
+            "SELECT pid, locktype, objid FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+
+    def _query(self, sql: str) -> list[Any]:
         with psycopg.connect(self.admin, autocommit=True) as connection:
-            return connection.execute(
-                "SELECT pid, state, query FROM pg_stat_activity WHERE state <> 'idle'"
-                " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-            ).fetchall()
+            return connection.execute(sql).fetchall()
 
     def figures(self) -> dict[str, Any]:
         pool = django_loom.pool().statistics()
