@@ -125,6 +125,7 @@ class Fuzz:
     # Checks. All tasks have ended; threads may take a moment longer.
 
     async def _check(self) -> None:
+        gc.collect()  # what a cancelled task has left for the collector
         pool = django_loom.pool()
         if not await _soon(lambda: pool.statistics().used == 0):
             self.ledger.violated(f"connections are in use: {pool._describe()}")

@@ -6,6 +6,8 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import greenlet
@@ -363,11 +365,11 @@ def test_a_library_thread_keeps_nothing_of_ended_units(loop_runner: LoopRunner) 
         assert (connection.in_atomic_block, in_use()) == (False, 0)
 
     async def main() -> int:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        run = partial(asyncio.get_running_loop().run_in_executor, ThreadPoolExecutor(1))
         for _ in range(5):
             with unit_of_work():
-                await asyncio.to_thread(work)
-        return await asyncio.to_thread(lambda: len(flows.of_this_thread()))
+                await run(copy_context().run, work)
+        return await run(lambda: len(flows.of_this_thread()))
 
     assert loop_runner(main) == 0
 

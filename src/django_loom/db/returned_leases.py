@@ -85,11 +85,15 @@ class ReturnedLeases(LeasesBase):
     def statement_ends(self, lease: Lease) -> None:
         """Let go of a lease where nobody will tell of the flow's end.
 
-        Such as a thread of `asyncio.to_thread()`, which goes on to other units' work.
+        A library's thread goes on to other units' work, and the flow that it begins with has
+        no end → a lease would be that flow's for ever, a pinned one too, which its unit then
+        leaves alone → each statement and each block ends the flow.
         """
-        if self.unit is None or lease.flow is None or lease.is_needed or lease.pin is not None:
+        if self.unit is None or lease.scopes or lease.open_cursors:
             return
-        if flows.ends_at_once():
+        if lease.state is LeaseState.OPENING:
+            return
+        if lease.flow is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
             flows.forget(lease, self)
             self.flow_ends(lease)
 
@@ -99,7 +103,7 @@ class ReturnedLeases(LeasesBase):
             del self.leases[lease.flow]
         lease.flow = None
         if lease.is_needed:
-            self.outliving.append(lease)
+            self._note_outliving(lease)
             return
         if lease.pin is not None:
             return
@@ -107,6 +111,10 @@ class ReturnedLeases(LeasesBase):
             self.pin(lease)
         else:
             self.give_back(lease)
+
+    def _note_outliving(self, lease: Lease) -> None:
+        if lease not in self.outliving:
+            self.outliving.append(lease)
 
     def _keeps(self, lease: Lease) -> bool:
         """Tell if the unit's next code is to find the session as this flow leaves it."""
@@ -127,9 +135,8 @@ class ReturnedLeases(LeasesBase):
             if lease in self.outliving:
                 self.outliving.remove(lease)
             self.give_back(lease)
-        elif self.unit is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
-            # No statement follows a block's last, which would give the connection back.
-            self.give_back_if_idle(lease)
+        else:
+            self.statement_ends(lease)  # no statement follows a block's last
 
     def close_in_any_state(self, lease: Lease) -> None:
         """Close the connection below a transaction, which learns of it at its end."""
@@ -153,7 +160,7 @@ class ReturnedLeases(LeasesBase):
         is_ours = ending is not None and ending.turn.acquire_nowait()
         pinned = self.unpin()
         if pinned is not None and not is_ours and pinned.flow is None:
-            self.outliving.append(pinned)
+            self._note_outliving(pinned)
         try:
             ended = set(self.outliving) - {pinned}
             if is_ours and pinned is not None:

@@ -47,6 +47,7 @@ class Scope:
 
     __slots__ = (
         "active",
+        "entered",
         "in_generator",
         "kind",
         "lease",
@@ -71,6 +72,7 @@ class Scope:
         # The thread whose plain code opened it, or None for code on a loop.
         self.thread = get_ident() if current_call() is None else None
         self.unit: Unit | None = current_unit()
+        self.entered: list[Scope] | None = None  # the open scopes of Django's block
         self.opener: object = None  # the AsyncAtomic, if one has opened it
         self.in_generator = False  # opened by an async generator, which may be left
         self.writers: Lock | None = None  # held until it ends, where writers take turns
@@ -254,6 +256,18 @@ def end_close(last: Scope) -> None:
     ended.mutex.release()  # who waits there finds it ended, and goes to its parent
 
 
+def note_block(scope: Scope, block: Any) -> None:
+    """Note the ``Atomic`` that a scope is open for, until it ends."""
+    scope.entered = vars(block).setdefault("_loom_scopes", [])
+    scope.entered.append(scope)
+
+
+def of_block(block: Any) -> Scope | None:
+    """Return the scope of an ``Atomic``; None if it has several, as a decorator's may."""
+    entered = vars(block).get("_loom_scopes", ())
+    return entered[0] if len(entered) == 1 else None
+
+
 def forget_innermost(wrapper: Any, lease: Lease) -> None:
     """End the innermost block although somebody still has the turn in it."""
     scope = innermost(lease, wrapper.alias, None if wrapper.unit is not None else wrapper)
@@ -266,6 +280,9 @@ def close_scope(scope: Scope) -> None:
     scope.active = False
     parent = scope.parent
     scope.lease.scopes.remove(scope)
+    if scope.entered is not None:
+        scope.entered.remove(scope)
+        scope.entered = None
     _set(scope.wrapper.alias, parent)
     if parent is not None:
         parent.mutex.release()

@@ -45,6 +45,7 @@ def enter(block: Atomic, django_enter: Enter) -> None:
     refuse_in_coroutine("enter transaction.atomic()")
     scope, is_outermost = _open_scope(block)
     connection, lease = scope.wrapper, scope.lease
+    scopes.note_block(scope, block)
     try:
         if is_outermost and (writers := connection.writers()) is not None:
             scopes.wait_to_write(connection, writers)
@@ -86,6 +87,13 @@ def exit(
 
     :param django_exit: what that was before.
     """
+    if is_collecting() and (left := scopes.of_block(block)) is not None:
+        # The collector runs in whatever code allocates something, and ends a generator that
+        # others have left → the connection found here is that code's, which would lose its
+        # transaction → we go where the block was entered.
+        with scopes.inside(left):
+            _give_up(block, left.wrapper, left.lease, django_exit, exc or GeneratorExit())
+        return
     connection: Any = get_connection(block.using)
     if not isinstance(connection, LoomDatabaseMixin) or not connection.scopes:
         django_exit(block, exc_type, exc, traceback)
