@@ -25,11 +25,15 @@ from tests.services import postgres
 
 LOOPS = ("asyncio", "uvloop")
 METHOD = (
-    "30 tasks on a pool of 10 connections choose at random among 18 operations: reads, sleeping "
-    "queries, server-side cursors, writes, sync, async and nested transactions, tasks inside "
-    "transactions, threads, timeouts. A random task is cancelled after a random number of turns "
-    "of the loop or a random time, a fifth of them twice. After each 500 cancellations all "
-    "tasks are ended, and the pool, the tables and pg_stat_activity are checked."
+    "30 tasks on a pool of 10 connections choose at random among 41 operations: reads, sleeping "
+    "queries, server-side cursors; sync, async and nested transactions, tasks and threads inside "
+    "transactions, timeouts; requests to views and streams on the loop, in threads and async, "
+    "whose clients leave; thread locals and attributes of the connection object; a tenant in "
+    "search_path, locks, channels and temporary tables of the session, pins, autocommit off; "
+    "generators, iterators and calls that are left half-way; forced garbage collections. A "
+    "random task is cancelled after a random number of turns of the loop or a random time, a "
+    "fifth of them twice. After each 500 cancellations all tasks are ended, and the pool, its "
+    "sessions, the tables, pg_stat_activity and pg_locks are checked."
 )
 
 

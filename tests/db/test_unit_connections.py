@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -397,3 +398,22 @@ def test_an_ended_unit_holds_no_lease(loop_runner: LoopRunner, per_unit: bool) -
     loop_runner(main)
     assert all(own.ended and not own.belongings.get(_KEY) for own in units)
     assert django_loom.pool().statistics().pinned == 0
+
+
+def test_a_unit_that_begins_while_a_cursor_is_read_has_its_own_object(
+    loop_runner: LoopRunner,
+) -> None:
+    """A reader's object would be the unit's until the cursor is closed, and then another."""
+
+    async def main() -> None:
+        await Author.objects.abulk_create([Author(name=str(number)) for number in range(5)])
+        rows = Author.objects.aiterator(chunk_size=1)
+        await anext(rows)
+        with unit_of_work():
+            await run_sync(setattr, connection, "tenant", 1)
+            await rows.aclose()
+            del rows
+            gc.collect()
+            assert await run_sync(getattr, connection, "tenant", None) == 1
+
+    loop_runner(main)

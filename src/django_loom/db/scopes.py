@@ -97,6 +97,8 @@ def find(alias: str, threads_own: Any = None) -> Scope | None:
     """
     known = context_value(_scopes)
     scope = None if known is None else _first_active(known.get(alias))
+    if scope is not None and scope.kind is Kind.CURSOR:
+        scope = _readable(scope)
     # Another ENGINE's connection has none. An AttributeError here would make Django
     # open a new connection at each use.
     if threads_own is not None and getattr(threads_own, "scopes", None):
@@ -129,6 +131,21 @@ def inside(scope: Scope | None) -> Iterator[None]:
 def _first_active(scope: Scope | None) -> Scope | None:
     while scope is not None and not scope.active:
         scope = scope.parent
+    return scope
+
+
+def _readable(scope: Scope | None) -> Scope | None:
+    """Pass over cursors that other units read.
+
+    Code reads a cursor half-way and begins a unit, such as a request → this would have the
+    reader's connection object until the cursor is closed, and another from then on, without
+    what it has put on the first → it has its own from the beginning.
+    """
+    unit = current_unit()
+    if unit is None or unit.is_part:
+        return scope
+    while scope is not None and scope.kind is Kind.CURSOR and scope.unit is not unit:
+        scope = _first_active(scope.parent)
     return scope
 
 

@@ -24,7 +24,7 @@ from django_loom.bridge import (
     run_sync,
 )
 
-from . import scopes
+from . import flows, scopes
 from .lease import Lease, LeaseState
 from .wrapper import LoomDatabaseMixin, refuse_in_coroutine
 
@@ -71,6 +71,11 @@ def _open_scope(block: Atomic) -> tuple[scopes.Scope, bool]:
         lease = connection.lease_here()
         of = lease if connection.leased else connection
         scope = scopes.open_scope(connection, lease)
+        if scope.parent is None and connection.leased and lease.flow is not flows.current_flow():
+            # The cursor has ended whose reader's connection we were to share → others that
+            # waited with us would use it beside us, and its reader too → none of us does.
+            scopes.close_scope(scope)
+            continue
         if lease.state is LeaseState.HELD or of.in_atomic_block:
             return scope, not of.in_atomic_block
         scopes.close_scope(scope)
@@ -156,7 +161,7 @@ class AsyncAtomic(AsyncContextDecorator):
     async def _enter(self, in_generator: bool) -> None:
         # Outside a request the block is a unit: what is in it has the same connection.
         unit = current_unit()
-        token = begin_unit()[1] if unit is None or unit.ended else None
+        token = begin_unit(is_part=True)[1] if unit is None or unit.ended else None
         opened = _Open(Atomic(*self._arguments), current_unit(), token)
         try:
             await run_sync(opened.enter, in_generator)
