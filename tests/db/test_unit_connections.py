@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -23,6 +22,7 @@ from django_loom.db import flows
 from django_loom.db.storage import _KEY
 from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use, let_others_run, meet
 from tests.loops import LoopRunner
+from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
@@ -412,8 +412,7 @@ def test_a_unit_that_begins_while_a_cursor_is_read_has_its_own_object(
         with unit_of_work():
             await run_sync(setattr, connection, "tenant", 1)
             await rows.aclose()
-            del rows
-            gc.collect()
+            await aeventually(lambda: in_use() == 0)  # the loop closes what is in it
             assert await run_sync(getattr, connection, "tenant", None) == 1
 
     loop_runner(main)
