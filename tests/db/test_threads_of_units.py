@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 import django_loom
 from django_loom.bridge import unit_of_work
@@ -129,5 +129,38 @@ def test_a_transaction_without_autocommit_is_whole_in_a_thread_that_outlives_its
         await task
         await nothing_is_left()
         assert await Author.objects.acount() == 2 * is_committed
+
+    loop_runner(main)
+
+
+def test_a_thread_is_in_a_statement_when_its_transaction_is_given_up(
+    loop_runner: LoopRunner,
+) -> None:
+    """Its connection is closed below it, which must not free what the driver reads."""
+    begun = threading.Event()
+
+    def in_thread() -> None:
+        begun.set()
+        ask("SELECT pg_sleep(30)")
+
+    async def block(threads: list[asyncio.Task[Any]]) -> None:
+        async with django_loom.atomic():
+            await Author.objects.acreate(name="undone")
+            threads.append(asyncio.create_task(asyncio.to_thread(in_thread)))
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        threads: list[asyncio.Task[Any]] = []
+        task = asyncio.create_task(block(threads))
+        await aeventually(begun.is_set)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.sleep(0.01)  # it waits for the thread's turn to end
+        task.cancel()
+        await asyncio.wait([task, *threads])
+        assert task.cancelled()
+        assert isinstance(threads[0].exception(), OperationalError)
+        await nothing_is_left()
+        assert await Author.objects.acount() == 0
 
     loop_runner(main)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
+from greenlet import getcurrent
+
 from django_loom.bridge import current_unit
 
 from . import scopes
@@ -50,7 +52,9 @@ class LeasedCursorMixin:
             if not db.leased and not self._lease.scopes:
                 return execute(*args)
             lease = self._lease_now()
-            if lease.scopes or lease.pin is not None or lease.open_cursors:
+            # Not our flow's: a unit's end may have taken the pin off it, in this very moment.
+            is_shared = lease.flow is not getcurrent()
+            if is_shared or lease.scopes or lease.pin is not None or lease.open_cursors:
                 with scopes.turn(lease, db):
                     # Only now: who had the turn may have ended the transaction, and
                     # given the connection back.
