@@ -60,13 +60,22 @@ def set_in_failed_block() -> None:
         pass
 
 
+def set_tag() -> None:
+    execute("SET loom.tag = 'x'")
+
+
 def set_in_block() -> None:
     with transaction.atomic():
-        execute("SET loom.tag = 'x'")
+        set_tag()
+
+
+CHANGES = [set_tag, set_in_block, set_in_failed_block]
 
 
 @pytest.mark.parametrize("run", THREADS)
-@pytest.mark.parametrize("change", [set_in_block, set_in_failed_block, lambda: execute("SET loom.tag = 'x'")])
+@pytest.mark.parametrize(
+    "change", [set_in_block, set_in_failed_block, lambda: execute("SET loom.tag = 'x'")]
+)
 def test_a_session_that_a_thread_changes_is_the_units_and_then_clean(
     loop_runner: LoopRunner, run: Run, change: Callable[[], None]
 ) -> None:
@@ -82,7 +91,9 @@ def test_a_session_that_a_thread_changes_is_the_units_and_then_clean(
 
 
 @pytest.mark.parametrize("run", THREADS)
-@pytest.mark.parametrize("change", [set_in_block, set_in_failed_block, lambda: execute("SET loom.tag = 'x'")])
+@pytest.mark.parametrize(
+    "change", [set_in_block, set_in_failed_block, lambda: execute("SET loom.tag = 'x'")]
+)
 def test_a_session_that_a_thread_changes_after_its_unit_is_made_clean(
     loop_runner: LoopRunner, run: Run, change: Callable[[], None]
 ) -> None:

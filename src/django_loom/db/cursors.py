@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
-
 from greenlet import getcurrent
 
 from django_loom.bridge import current_unit

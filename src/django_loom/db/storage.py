@@ -41,8 +41,8 @@ class UnitConnections(dict[str, Any]):
         for alias in list(self):
             # A thread may outlive its unit, in the midst of a transaction: it finds its own.
             if not self[alias].is_in_use:
-                parking.park(self, alias)
-                del self[alias]
+                # Taken out first: a thread that comes now must not find what is parked.
+                parking.park({alias: self.pop(alias)}, alias)
         lost = ""
         for each in left:
             what = _OFF if each.autocommit_off else _OPEN
