@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 import django_loom
+from django_loom import run_sync
 from django_loom.bridge import unit_of_work
 from tests.db.support import aask, ask, in_use
 from tests.loops import LoopRunner
@@ -173,5 +174,33 @@ def test_a_thread_is_in_a_statement_when_its_transaction_is_given_up(
         assert isinstance(threads[0].exception(), OperationalError)
         await nothing_is_left()
         assert await Author.objects.acount() == 0
+
+    loop_runner(main)
+
+
+def test_a_pinned_connection_that_was_lost_is_not_taken_from_a_thread_at_the_units_end(
+    loop_runner: LoopRunner,
+) -> None:
+    """The connection that took its place has the same turns."""
+    begun = threading.Event()
+
+    def in_thread() -> int:
+        begun.set()
+        return int(ask("SELECT 4711 FROM pg_sleep(0.3)"))
+
+    def lose() -> None:
+        wrapper: Any = connections["default"]
+        wrapper.close_in_any_state(wrapper.pinned)
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(set_tag)
+            await run_sync(lose)
+            await asyncio.to_thread(ask, "SELECT 1")
+            task = asyncio.create_task(asyncio.to_thread(in_thread))
+            await aeventually(begun.is_set)
+            await asyncio.sleep(0.1)
+        assert await task == 4711
+        await nothing_is_left()
 
     loop_runner(main)

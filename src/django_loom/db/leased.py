@@ -134,6 +134,9 @@ class LeasedDatabaseMixin(ReturnedLeases, PinnedLeases):
             flows.note(lease, self)
         if self.pinned is before and before.pin is not None:  # its connection was closed
             lease.pin, before.pin = before.pin, None
+            # Its scope hands out the turns of the lease that it was made for → the unit's end
+            # would take another lock, and give the connection back below a thread.
+            lease.share_turn(before)
             lease.pin.lease = self.pinned = lease
 
     def _open(self, lease: Lease) -> None:
