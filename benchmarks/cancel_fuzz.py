@@ -1,4 +1,4 @@
-"""Cancel 20,000 tasks at random moments on each kind of loop, and look for damage.
+"""Cancel 50,000 tasks at random moments on each kind of loop, and look for damage.
 
 `make fuzz`, or `python -m benchmarks.cancel_fuzz --help`. Each task has a marker of its own in
 all that it writes, asks for and may read. The run fails (exit status 1) if a task ever read
@@ -65,9 +65,9 @@ def fuzz(loop: str, seed: int, cancellations: int, admin: str, seconds: float) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cancellations", type=int, default=20_000, help="on each kind of loop")
+    parser.add_argument("--cancellations", type=int, default=50_000, help="on each kind of loop")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
-    parser.add_argument("--seconds", type=float, default=900, help="at most, on each kind of loop")
+    parser.add_argument("--seconds", type=float, default=3600, help="at most, on each kind of loop")
     parser.add_argument("--loop", choices=LOOPS, action="append", dest="loops")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)

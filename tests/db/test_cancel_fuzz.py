@@ -1,4 +1,4 @@
-"""Tasks cancelled at random moments do no damage; `make fuzz` does it forty times as often."""
+"""Tasks cancelled at random moments do no damage; `make fuzz` does it a hundred times as often."""
 
 from __future__ import annotations
 
