@@ -1,4 +1,4 @@
-"""Run the work, cancel it, and look for damage when all is quiet."""
+"""Run the work and cancel it, in rounds that end with the checks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-import psycopg
-from django.db.models import Count
 from django.test import override_settings
-from psycopg.pq import TransactionStatus
 
 import django_loom
+from benchmarks.fuzz.checks import STUCK, Checks
 from benchmarks.fuzz.ledger import Ledger
-from benchmarks.fuzz.sessions import find_nothing
 from benchmarks.fuzz.work import OPERATIONS
 from benchmarks.fuzz.worker import Worker
 from django_loom.asgi import get_asgi_application
 from tests.testapp.models import Marker
 
-STUCK = 60.0  # seconds after which a cancelled task counts as hanging
 TASKS = 30
 CANCELLERS = 6
 NAPS = 3
@@ -37,10 +33,10 @@ class Fuzz:
     def __init__(self, seed: int, cancellations: int, admin: str, deadline: float) -> None:
         self.seed = seed
         self.cancellations = cancellations
-        self.admin = admin
         self.deadline = deadline
         self.random = random.Random(seed)
         self.ledger = Ledger()
+        self._checks = Checks(self.ledger, admin, lambda: self._worker(-1))
         self.owners: Iterator[int] = count(1)
         self.cancelled = self.twice = self.rounds = 0
         self.started = time.monotonic()
@@ -59,7 +55,7 @@ class Fuzz:
                 while self.cancelled < self.cancellations and not self.over:
                     await self._round(min(PER_ROUND, self.cancellations - self.cancelled))
                     self.rounds += 1
-                    await self._check()
+                    await self._checks.run()
         finally:
             gc.unfreeze()
             self.application.threads.close()
@@ -122,58 +118,6 @@ class Fuzz:
                 trace = "".join(traceback.format_exception(error)) if error else "nothing"
                 self.ledger.violated(f"{task.get_name()} ended, cancelled, with {trace}")
 
-    # Checks. All tasks have ended; threads may take a moment longer.
-
-    async def _check(self) -> None:
-        gc.collect()  # what a cancelled task has left for the collector
-        pool = django_loom.pool()
-        if not await _soon(lambda: pool.statistics().used == 0):
-            self.ledger.violated(f"connections are in use: {pool._describe()}")
-            return
-        if pool.statistics().pinned:
-            self.ledger.violated("a connection is still pinned")
-        for slot in list(pool._idle):
-            status = slot.connection.pgconn.transaction_status
-            if status != TransactionStatus.IDLE:
-                self.ledger.violated(f"an idle connection of the pool is {status.name}")
-        if not await _soon(lambda: not self._busy_sessions()):
-            self.ledger.violated(f"the server still runs {self._busy_sessions()}")
-        if held := self._held_locks():
-            self.ledger.violated(f"idle sessions hold the locks {held}")
-        await self._take_all(pool.options.max_size)
-        rows = Marker.objects.values_list("step").annotate(Count("pk"))
-        self.ledger.compare(dict([row async for row in rows]))
-
-    async def _take_all(self, number: int) -> None:
-        """The pool is full again: so many connections can be held at the same time."""
-        together = asyncio.Barrier(number)
-
-        def hold() -> None:
-            find_nothing(self._worker(-1))
-            django_loom.bridge.suspend(together.wait())
-
-        try:
-            async with asyncio.timeout(STUCK):
-                await asyncio.gather(*(django_loom.run_sync(hold) for _ in range(number)))
-        except TimeoutError:
-            self.ledger.violated(f"not all {number} connections of the pool can be taken")
-
-    def _busy_sessions(self) -> list[Any]:
-        return self._query(
-            "SELECT pid, state, query FROM pg_stat_activity WHERE state <> 'idle'"
-            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        )
-
-    def _held_locks(self) -> list[Any]:
-        return self._query(
-            "SELECT pid, locktype, objid FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        )
-
-    def _query(self, sql: str) -> list[Any]:
-        with psycopg.connect(self.admin, autocommit=True) as connection:
-            return connection.execute(sql).fetchall()
-
     def figures(self) -> dict[str, Any]:
         pool = django_loom.pool().statistics()
         ledger = self.ledger
@@ -192,12 +136,3 @@ class Fuzz:
             "connections_thrown_away": pool.lost,
             "violations": ledger.violations[:20],
         }
-
-
-async def _soon(condition: Any) -> bool:
-    """Whether it comes to hold; the server or a thread may need a moment."""
-    for _ in range(500):
-        if condition():
-            return True
-        await asyncio.sleep(0.02)
-    return False
