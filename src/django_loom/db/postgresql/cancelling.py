@@ -12,7 +12,7 @@ from psycopg.waiting import wait_async, wait_conn_async
 
 # Seconds after which a query that still runs is cancelled again, at first.
 PATIENCE = 0.05
-PATIENCES_IN_THREAD = 0.05, 0.1, 0.2, 0.4
+PATIENCES_IN_THREAD = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6
 
 
 async def end_query(pgconn: pq.abc.PGconn, timeout: float) -> None:
@@ -28,6 +28,9 @@ async def end_query(pgconn: pq.abc.PGconn, timeout: float) -> None:
         pass
     finally:
         if pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+            # The server or its network is slow → its query would run to its end for nobody →
+            # it is asked some more times, beside us.
+            cancel_in_thread(pgconn)
             pgconn.finish()
 
 
