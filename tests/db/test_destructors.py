@@ -16,14 +16,8 @@ from tests.db.support import ask, in_use
 from tests.loops import LoopRunner
 from tests.testapp.models import Author
 
-pytestmark = pytest.mark.usefixtures("db_tables")
+pytestmark = pytest.mark.usefixtures("db_tables", "cancelled_destructors")
 Wait = Callable[[], object]
-
-
-@pytest.fixture(autouse=True)
-def hook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours above pytest's, which replaces it when the tests begin."""
-    monkeypatch.setattr(sys, "unraisablehook", _without_cancellations(sys.unraisablehook))
 
 
 def leave(wait: Wait) -> None:
