@@ -85,7 +85,11 @@ def report(runs: list[dict[str, Any]], options: argparse.Namespace) -> int:
     result = {
         "machine": machine(),
         "versions": versions(["django", "psycopg", "greenlet", "uvloop"]),
-        "options": {"seed": options.seed, "cancellations per loop": options.cancellations},
+        "options": {
+            "seed": options.seed,
+            "cancellations per loop": options.cancellations,
+            "seconds per loop": options.seconds,
+        },
         "method": METHOD,
         "runs": runs,
     }
