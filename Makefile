@@ -70,7 +70,7 @@ django-suite: $(VENV)/django-suite.stamp ## Run Django's own tests on our engine
 	@$(PYTHON) tests/django_suite/run.py $(APPS) $(ARGS)
 
 .PHONY: fuzz
-fuzz: setup ## Cancel 20,000 tasks at random moments and look for damage
+fuzz: setup ## Cancel 100,000 tasks at random moments and look for damage
 	@$(PYTHON) -m benchmarks.cancel_fuzz $(ARGS)
 
 .PHONY: bench-bridge

@@ -1,4 +1,4 @@
-"""Cancel 20,000 tasks at random moments on each kind of loop, and look for damage.
+"""Cancel 50,000 tasks at random moments on each kind of loop, and look for damage.
 
 `make fuzz`, or `python -m benchmarks.cancel_fuzz --help`. Each task has a marker of its own in
 all that it writes, asks for and may read. The run fails (exit status 1) if a task ever read
@@ -25,11 +25,15 @@ from tests.services import postgres
 
 LOOPS = ("asyncio", "uvloop")
 METHOD = (
-    "30 tasks on a pool of 10 connections choose at random among 18 operations: reads, sleeping "
-    "queries, server-side cursors, writes, sync, async and nested transactions, tasks inside "
-    "transactions, threads, timeouts. A random task is cancelled after a random number of turns "
-    "of the loop or a random time, a fifth of them twice. After each 500 cancellations all "
-    "tasks are ended, and the pool, the tables and pg_stat_activity are checked."
+    "30 tasks on a pool of 10 connections choose at random among 41 operations: reads, sleeping "
+    "queries, server-side cursors; sync, async and nested transactions, tasks and threads inside "
+    "transactions, timeouts; requests to views and streams on the loop, in threads and async, "
+    "whose clients leave; thread locals and attributes of the connection object; a tenant in "
+    "search_path, locks, channels and temporary tables of the session, pins, autocommit off; "
+    "generators, iterators and calls that are left half-way; forced garbage collections. A "
+    "random task is cancelled after a random number of turns of the loop or a random time, a "
+    "fifth of them twice. After each 500 cancellations all tasks are ended, and the pool, its "
+    "sessions, the tables, pg_stat_activity and pg_locks are checked."
 )
 
 
@@ -61,9 +65,9 @@ def fuzz(loop: str, seed: int, cancellations: int, admin: str, seconds: float) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cancellations", type=int, default=20_000, help="on each kind of loop")
+    parser.add_argument("--cancellations", type=int, default=50_000, help="on each kind of loop")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
-    parser.add_argument("--seconds", type=float, default=900, help="at most, on each kind of loop")
+    parser.add_argument("--seconds", type=float, default=3600, help="at most, on each kind of loop")
     parser.add_argument("--loop", choices=LOOPS, action="append", dest="loops")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
@@ -81,7 +85,11 @@ def report(runs: list[dict[str, Any]], options: argparse.Namespace) -> int:
     result = {
         "machine": machine(),
         "versions": versions(["django", "psycopg", "greenlet", "uvloop"]),
-        "options": {"seed": options.seed, "cancellations per loop": options.cancellations},
+        "options": {
+            "seed": options.seed,
+            "cancellations per loop": options.cancellations,
+            "seconds per loop": options.seconds,
+        },
         "method": METHOD,
         "runs": runs,
     }

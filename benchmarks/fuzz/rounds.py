@@ -1,8 +1,9 @@
-"""Run the work, cancel it, and look for damage when all is quiet."""
+"""Run the work and cancel it, in rounds that end with the checks."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 import traceback
@@ -10,16 +11,16 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-import psycopg
-from django.db.models import Count
-from psycopg.pq import TransactionStatus
+from django.test import override_settings
 
 import django_loom
+from benchmarks.fuzz.checks import STUCK, Checks
 from benchmarks.fuzz.ledger import Ledger
-from benchmarks.fuzz.work import Worker
+from benchmarks.fuzz.work import OPERATIONS
+from benchmarks.fuzz.worker import Worker
+from django_loom.asgi import get_asgi_application
 from tests.testapp.models import Marker
 
-STUCK = 60.0  # seconds after which a cancelled task counts as hanging
 TASKS = 30
 CANCELLERS = 6
 NAPS = 3
@@ -32,10 +33,10 @@ class Fuzz:
     def __init__(self, seed: int, cancellations: int, admin: str, deadline: float) -> None:
         self.seed = seed
         self.cancellations = cancellations
-        self.admin = admin
         self.deadline = deadline
         self.random = random.Random(seed)
         self.ledger = Ledger()
+        self._checks = Checks(self.ledger, admin, lambda: self._worker(-1))
         self.owners: Iterator[int] = count(1)
         self.cancelled = self.twice = self.rounds = 0
         self.started = time.monotonic()
@@ -46,10 +47,19 @@ class Fuzz:
 
     async def run(self) -> dict[str, Any]:
         await Marker.objects.all().adelete()
-        while self.cancelled < self.cancellations and not self.over:
-            await self._round(min(PER_ROUND, self.cancellations - self.cancelled))
-            self.rounds += 1
-            await self._check()
+        self.application = get_asgi_application()
+        gc.collect()
+        gc.freeze()  # or each forced collection would go through all of Django
+        try:
+            with override_settings(ROOT_URLCONF="benchmarks.fuzz.site"):
+                while self.cancelled < self.cancellations and not self.over:
+                    await self._round(min(PER_ROUND, self.cancellations - self.cancelled))
+                    self.rounds += 1
+                    await self._checks.run()
+        finally:
+            gc.unfreeze()
+            self.application.threads.close()
+            self.application.stream_threads.close()
         return self.figures()
 
     async def _round(self, cancellations: int) -> None:
@@ -59,8 +69,11 @@ class Fuzz:
         await asyncio.gather(*(self._cancel_some(number) for number in share))
 
     def _start(self) -> asyncio.Task[None]:
-        worker = Worker(next(self.owners), self.seed, self.ledger, self.naps)
-        return asyncio.create_task(worker.run(), name=f"task {worker.owner}")
+        worker = self._worker(next(self.owners))
+        return asyncio.create_task(worker.run(OPERATIONS), name=f"task {worker.owner}")
+
+    def _worker(self, owner: int) -> Worker:
+        return Worker(owner, self.seed, self.ledger, self.naps, self.application)
 
     async def _cancel_some(self, number: int) -> None:
         """Cancel tasks of a set of our own, and put a new one in the place of each."""
@@ -105,44 +118,6 @@ class Fuzz:
                 trace = "".join(traceback.format_exception(error)) if error else "nothing"
                 self.ledger.violated(f"{task.get_name()} ended, cancelled, with {trace}")
 
-    # Checks. All tasks have ended; threads may take a moment longer.
-
-    async def _check(self) -> None:
-        pool = django_loom.pool()
-        if not await _soon(lambda: pool.statistics().used == 0):
-            self.ledger.violated(f"connections are in use: {pool._describe()}")
-            return
-        for slot in list(pool._idle):
-            status = slot.connection.pgconn.transaction_status
-            if status != TransactionStatus.IDLE:
-                self.ledger.violated(f"an idle connection of the pool is {status.name}")
-        if not await _soon(lambda: not self._busy_sessions()):
-            self.ledger.violated(f"the server still runs {self._busy_sessions()}")
-        await self._take_all(pool.options.max_size)
-        rows = Marker.objects.values_list("step").annotate(Count("pk"))
-        self.ledger.compare(dict([row async for row in rows]))
-
-    async def _take_all(self, number: int) -> None:
-        """The pool is full again: so many connections can be held at the same time."""
-        together = asyncio.Barrier(number)
-
-        def hold() -> None:
-            Worker(-1, 0, self.ledger, self.naps).ask()
-            django_loom.bridge.suspend(together.wait())
-
-        try:
-            async with asyncio.timeout(STUCK):
-                await asyncio.gather(*(django_loom.run_sync(hold) for _ in range(number)))
-        except TimeoutError:
-            self.ledger.violated(f"not all {number} connections of the pool can be taken")
-
-    def _busy_sessions(self) -> list[Any]:
-        with psycopg.connect(self.admin, autocommit=True) as connection:
-            return connection.execute(
-                "SELECT pid, state, query FROM pg_stat_activity WHERE state <> 'idle'"
-                " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-            ).fetchall()
-
     def figures(self) -> dict[str, Any]:
         pool = django_loom.pool().statistics()
         ledger = self.ledger
@@ -161,12 +136,3 @@ class Fuzz:
             "connections_thrown_away": pool.lost,
             "violations": ledger.violations[:20],
         }
-
-
-async def _soon(condition: Any) -> bool:
-    """Whether it comes to hold; the server or a thread may need a moment."""
-    for _ in range(500):
-        if condition():
-            return True
-        await asyncio.sleep(0.02)
-    return False

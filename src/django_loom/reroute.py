@@ -12,7 +12,7 @@ import sys
 from _threading_local import local as PythonThreadLocal
 from asyncio import _get_running_loop
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial, wraps
 from importlib import import_module
@@ -30,6 +30,7 @@ from django.db import connections
 from .bridge import (
     await_,
     begin_unit,
+    cancel_again,
     current_call,
     leave_unit,
     loop_hidden,
@@ -100,6 +101,32 @@ def _run_in_thread(original: Any) -> Any:
             return original(self, *args, **kwargs)
 
     return thread_handler
+
+
+def _without_cancellations(original: Any) -> Any:
+    """Have a cancellation come again that a destructor has raised, and report what is left."""
+
+    @wraps(original)
+    def unraisablehook(unraisable: Any, /) -> None:
+        if not cancel_again(unraisable.exc_value):
+            original(unraisable)
+
+    return unraisablehook
+
+
+def _as_job(original: Any) -> Any:
+    """Let a function that ``asyncio.to_thread()`` runs be one flow, which ends with it."""
+
+    @wraps(original)
+    async def to_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        def job() -> Any:
+            storage: Any = connections._connections
+            with getattr(storage, "leases_end", nullcontext)():  # not before the app is ready
+                return function(*args, **kwargs)
+
+        return await original(job)
+
+    return to_thread
 
 
 def _in_thread(original: Any) -> Any:
@@ -267,6 +294,9 @@ _AUTH = "django.contrib.auth"
 REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("threading", "local", _local_of_units, at_load=True),
     Rebinding("_threading_local", "local", _local_of_units, at_load=True),
+    Rebinding("sys", "unraisablehook", _without_cancellations),
+    Rebinding("asyncio", "to_thread", _as_job, at_load=True),
+    Rebinding("asyncio.threads", "to_thread", _as_job, at_load=True),
     Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),

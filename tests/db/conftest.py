@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import psycopg
@@ -11,6 +12,7 @@ from django.db import connections
 
 import django_loom
 from django_loom.db import registry
+from django_loom.reroute import _without_cancellations
 from tests import services
 from tests.db.support import MEETING_POINT, NO_MEETING_POINT
 
@@ -37,3 +39,9 @@ def no_lease_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         if pool.statistics().used:
             registry.close(alias)  # so that no other test fails for it
             pytest.fail(pool._describe())
+
+
+@pytest.fixture
+def cancelled_destructors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put our hook above pytest's, which replaces it when the tests begin."""
+    monkeypatch.setattr(sys, "unraisablehook", _without_cancellations(sys.unraisablehook))

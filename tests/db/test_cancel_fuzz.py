@@ -1,9 +1,11 @@
-"""Tasks cancelled at random moments do no damage; `make fuzz` does it forty times as often."""
+"""Tasks cancelled at random moments do no damage; `make fuzz` does it a hundred times as often."""
 
 from __future__ import annotations
 
 import random
 import time
+
+import pytest
 
 import django_loom
 from benchmarks.fuzz.rounds import Fuzz
@@ -13,8 +15,10 @@ from tests.services import Postgres
 CANCELLATIONS = 500
 
 
+# Of cursors that the work leaves to the collector, which is the thing to be tested.
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
 def test_500_cancellations_do_no_damage(
-    loop_runner: LoopRunner, postgres: Postgres, db_tables: None
+    loop_runner: LoopRunner, postgres: Postgres, db_tables: None, cancelled_destructors: None
 ) -> None:
     seed = random.randrange(1_000_000)
     fuzz = Fuzz(seed, CANCELLATIONS, postgres.dsn, time.monotonic() + 50)

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import Func, TextField, Value
 from psycopg.pq import TransactionStatus
 
 import django_loom
+from django_loom.db.postgresql import cancelling
 from tests.db.faults import SLOW, Admin, assert_pool_is_whole
 from tests.db.support import aask, abackend_pid, ask, in_use, let_others_run
 from tests.loops import LoopRunner, new_loop
@@ -506,3 +508,23 @@ def test_an_endless_query_of_sqlite_ends_with_its_loop(
     loop_runner(main)
     assert tasks[0].cancelled()
     assert in_use("sqlite") == 0
+
+
+def test_a_query_is_cancelled_more_than_once_where_nobody_can_wait_for_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server drops a request that comes before it has begun the query."""
+    monkeypatch.setattr(cancelling, "PATIENCES_IN_THREAD", (0, 0))
+    requests: list[None] = []
+
+    class Request:
+        def cancel(self) -> None:
+            requests.append(None)
+            raise psycopg.OperationalError("no server there")
+
+    class Connection:
+        transaction_status = TransactionStatus.ACTIVE
+        get_cancel = Request
+
+    cancelling.cancel_in_thread(Connection())  # type: ignore[arg-type]
+    eventually(lambda: len(requests) == 3)

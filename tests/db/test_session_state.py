@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
 import warnings
 from contextvars import Context
 from typing import Any
@@ -18,7 +19,7 @@ import django_loom
 from django_loom import await_, run_sync
 from django_loom.bridge import unit_of_work
 from django_loom.db.postgresql.base import DatabaseWrapper
-from django_loom.db.postgresql.session import changes_session
+from django_loom.db.postgresql.session import changes_session, may_have_changed_session
 from django_loom.exceptions import AutocommitLeftOff
 from tests.db.support import (
     aask,
@@ -479,3 +480,42 @@ def test_a_thread_that_outlives_its_unit_keeps_the_pinned_connection_to_itself(
 
 
 ARRIVED = "SELECT is_called FROM arrivals"
+
+
+# Cut short.
+
+
+@pytest.mark.parametrize("statement", [*CHANGING, "-- why\nSET a.b = 'c'", "/* why */ LISTEN news"])
+def test_what_changes_a_session_may_have_done_so_when_it_is_cut_short(statement: str) -> None:
+    assert may_have_changed_session(statement)
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "SELECT 'set'", "INSERT INTO a VALUES (1)"])
+def test_what_changes_no_session_has_not_done_so_when_it_is_cut_short(statement: str) -> None:
+    assert not may_have_changed_session(statement)
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT pg_advisory_lock(4711)", "SET loom.tag = 'x'", "LISTEN news"]
+)
+def test_a_change_whose_answer_nobody_has_read_is_undone(
+    loop_runner: LoopRunner, statement: str
+) -> None:
+    left = """
+        SELECT current_setting('loom.tag', true) = 'x' OR EXISTS (
+            SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+        ) OR EXISTS (SELECT 1 FROM pg_listening_channels())
+    """
+
+    async def main() -> None:
+        await abackend_pid()  # a connection is open
+        task = asyncio.create_task(run_sync(execute, statement))
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # noqa: ASYNC251 - the server answers, and the loop does not see it
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await aeventually(lambda: in_use() == 0)
+        assert not await aask(left)
+
+    loop_runner(main)

@@ -7,6 +7,8 @@ import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import greenlet
@@ -21,6 +23,7 @@ from django_loom.db import flows
 from django_loom.db.storage import _KEY
 from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use, let_others_run, meet
 from tests.loops import LoopRunner
+from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
@@ -364,11 +367,11 @@ def test_a_library_thread_keeps_nothing_of_ended_units(loop_runner: LoopRunner) 
         assert (connection.in_atomic_block, in_use()) == (False, 0)
 
     async def main() -> int:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        run = partial(asyncio.get_running_loop().run_in_executor, ThreadPoolExecutor(1))
         for _ in range(5):
             with unit_of_work():
-                await asyncio.to_thread(work)
-        return await asyncio.to_thread(lambda: len(flows.of_this_thread()))
+                await run(copy_context().run, work)
+        return await run(lambda: len(flows.of_this_thread()))
 
     assert loop_runner(main) == 0
 
@@ -431,3 +434,21 @@ def test_code_that_ends_its_own_unit_holds_no_lease(last: Any, on_loop: bool) ->
         asyncio.run(main())
     else:
         unit()
+
+
+def test_a_unit_that_begins_while_a_cursor_is_read_has_its_own_object(
+    loop_runner: LoopRunner,
+) -> None:
+    """A reader's object would be the unit's until the cursor is closed, and then another."""
+
+    async def main() -> None:
+        await Author.objects.abulk_create([Author(name=str(number)) for number in range(5)])
+        rows = Author.objects.aiterator(chunk_size=1)
+        await anext(rows)
+        with unit_of_work():
+            await run_sync(setattr, connection, "tenant", 1)
+            await rows.aclose()
+            await aeventually(lambda: in_use() == 0)  # the loop closes what is in it
+            assert await run_sync(getattr, connection, "tenant", None) == 1
+
+    loop_runner(main)

@@ -5,6 +5,7 @@ Knows the standard library and greenlet, nothing else.
 
 from .calls import run_sync
 from .collector import is_collecting
+from .destructors import cancel_again
 from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
 from .tasks import loop_hidden, task_of
@@ -29,6 +30,7 @@ __all__ = [
     "Waiter",
     "await_",
     "begin_unit",
+    "cancel_again",
     "context_value",
     "current_call",
     "current_unit",

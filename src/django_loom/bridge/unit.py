@@ -27,11 +27,14 @@ class Unit:
     ``belongings`` are what rooms keep for it: one entry for each room, under a key of
     its own. Code may outlive its unit, such as a task that a request has started: it
     still finds what the unit has, and its next ``run_sync()`` begins another unit.
+    ``is_part`` means that it is a piece of code around it which is in no unit: a call or a
+    block, of which the code around may do one after the other.
     """
 
-    __slots__ = ("__weakref__", "_at_end", "belongings", "ended")
+    __slots__ = ("__weakref__", "_at_end", "belongings", "ended", "is_part")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_part: bool = False) -> None:
+        self.is_part = is_part
         self.belongings: dict[Hashable, Any] = {}
         self.ended = False
         self._at_end: list[AtEnd] = []
@@ -109,9 +112,9 @@ def current_unit() -> Unit | None:
     return _value_around(unit_variable)
 
 
-def begin_unit() -> tuple[Unit, Token[Unit | None]]:
+def begin_unit(*, is_part: bool = False) -> tuple[Unit, Token[Unit | None]]:
     """Begin a unit in the present context; ``leave_unit()`` leaves it there."""
-    unit = Unit()
+    unit = Unit(is_part=is_part)
     return unit, unit_variable.set(unit)
 
 
@@ -122,7 +125,7 @@ def enter_unit() -> tuple[Unit | None, Token[Unit | None]]:
     """
     around = current_unit() if getcurrent().parent is not None else None
     if around is None or around.ended:
-        unit = Unit()
+        unit = Unit(is_part=True)
         return unit, unit_variable.set(unit)
     return None, unit_variable.set(around)
 

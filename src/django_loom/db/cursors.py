@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
+from greenlet import getcurrent
 
 from django_loom.bridge import current_unit, unit_variable
 
@@ -52,7 +53,9 @@ class LeasedCursorMixin:
             lease = self._lease
             if not lease.scopes or lease.state is not LeaseState.HELD:
                 lease = db.lease_here()
-            if lease.scopes or lease.pin is not None or lease.open_cursors:
+            # Not our flow's: a unit's end may have taken the pin off it, in this very moment.
+            is_shared = lease.flow is not getcurrent()
+            if is_shared or lease.scopes or lease.pin is not None or lease.open_cursors:
                 with scopes.turn(lease, db):
                     # Only now: who had the turn may have ended the transaction, and
                     # given the connection back.

@@ -74,6 +74,10 @@ class Lease:
             self._turn = Lock()
         return self._turn
 
+    def share_turn(self, other: Lease) -> None:
+        """Have the same mutex as another lease, whose place this one takes."""
+        self._turn = other.turn
+
     @property
     def is_needed(self) -> bool:
         """Whether something beside its flow needs the connection."""

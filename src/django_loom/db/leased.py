@@ -162,6 +162,9 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
             return
         # Its connection was closed.
         lease.pin, before.pin = before.pin, None
+        # Its scope hands out the turns of the lease that it was made for → the unit's end
+        # would take another lock, and give the connection back below a thread.
+        lease.share_turn(before)
         lease.pin.lease = self.pinned = lease
         self.share(lease)
 

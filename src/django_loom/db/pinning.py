@@ -43,7 +43,7 @@ class Pin:
         # Outside a request the block is a unit: what is in it has the same connection.
         unit = current_unit()
         if unit is None or unit.ended:
-            self._own_unit = begin_unit()
+            self._own_unit = begin_unit(is_part=True)
         try:
             await run_sync(self.__enter__)
         except BaseException:

@@ -78,11 +78,15 @@ class ReturnedLeases(LeasesBase):
     def statement_ends(self, lease: Lease) -> None:
         """Let go of a lease where nobody will tell of the flow's end.
 
-        Such as a thread of `asyncio.to_thread()`, which goes on to other units' work.
+        A library's thread goes on to other units' work, and the flow that it begins with has
+        no end → a lease would be that flow's for ever, a pinned one too, which its unit then
+        leaves alone → each statement and each block ends the flow.
         """
-        if self.unit is None or lease.flow is None or lease.is_needed or lease.pin is not None:
+        if self.unit is None or lease.scopes or lease.open_cursors:
             return
-        if flows.ends_at_once():
+        if lease.state is LeaseState.OPENING:
+            return
+        if lease.flow is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
             flows.forget(lease, self)
             self.flow_ends(lease)
 
@@ -135,9 +139,8 @@ class ReturnedLeases(LeasesBase):
                 self.give_back(lease)
             elif self.unit is not None and self.unit.ended:
                 self.end_left_block(lease)
-        elif self.unit is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
-            # No statement follows a block's last, which would give the connection back.
-            self.give_back_if_idle(lease)
+        else:
+            self.statement_ends(lease)  # no statement follows a block's last
 
     def close_in_any_state(self, lease: Lease) -> None:
         """Close the connection below a transaction, which learns of it at its end."""

@@ -67,6 +67,7 @@ class Scope:
     __slots__ = (
         "abandoned",
         "active",
+        "entered",
         "flow_end",
         "in_generator",
         "kind",
@@ -93,6 +94,7 @@ class Scope:
         # The thread whose plain code opened it, or None for code on a loop.
         self.thread = get_ident() if current_call() is None else None
         self.unit: Unit | None = current_unit()
+        self.entered: list[Scope] | None = None  # the open scopes of Django's block
         self.opener: object = None  # the AsyncAtomic, if one has opened it
         self.in_generator = False  # opened by an async generator, which may be left
         # Of a block on a connection that its own flow has not taken: who ends that may be another.
@@ -118,6 +120,8 @@ def find(alias: str, threads_own: Any = None) -> Scope | None:
     if known is None and type(getcurrent()) is not SyncCall:
         known = context_value(scopes_variable)
     scope = None if known is None else _first_active(known.get(alias))
+    if scope is not None and scope.kind is Kind.CURSOR:
+        scope = _readable(scope)
     # Another ENGINE's connection has none. An AttributeError here would make Django
     # open a new connection at each use.
     if threads_own is not None and opened_by_threads and getattr(threads_own, "scopes", None):
@@ -150,6 +154,21 @@ def inside(scope: Scope | None) -> Iterator[None]:
 def _first_active(scope: Scope | None) -> Scope | None:
     while scope is not None and not scope.active:
         scope = scope.parent
+    return scope
+
+
+def _readable(scope: Scope | None) -> Scope | None:
+    """Pass over cursors that other units read.
+
+    Code reads a cursor half-way and begins a unit, such as a request → this would have the
+    reader's connection object until the cursor is closed, and another from then on, without
+    what it has put on the first → it has its own from the beginning.
+    """
+    unit = current_unit()
+    if unit is None or unit.is_part:
+        return scope
+    while scope is not None and scope.kind is Kind.CURSOR and scope.unit is not unit:
+        scope = _first_active(scope.parent)
     return scope
 
 
@@ -280,6 +299,18 @@ def end_close(last: Scope) -> None:
     ended.mutex.release()  # who waits there finds it ended, and goes to its parent
 
 
+def note_block(scope: Scope, block: Any) -> None:
+    """Note the ``Atomic`` that a scope is open for, until it ends."""
+    scope.entered = vars(block).setdefault("_loom_scopes", [])
+    scope.entered.append(scope)
+
+
+def of_block(block: Any) -> Scope | None:
+    """Return the scope of an ``Atomic``; None if it has several, as a decorator's may."""
+    entered = vars(block).get("_loom_scopes", ())
+    return entered[0] if len(entered) == 1 else None
+
+
 def forget_innermost(wrapper: Any, lease: Lease) -> None:
     """End the innermost block although somebody still has the turn in it."""
     scope = innermost(lease, wrapper.alias, None if wrapper.unit is not None else wrapper)
@@ -313,6 +344,9 @@ def _end(scope: Scope) -> None:
     scope.active = False
     opened_by_threads.discard(id(scope))
     scope.lease.scopes.remove(scope)
+    if scope.entered is not None:
+        scope.entered.remove(scope)
+        scope.entered = None
     if scope.parent is not None:
         if scope.parent.kind is Kind.PIN:
             scope.wrapper.block_is_over(scope.lease)

@@ -42,8 +42,8 @@ class UnitConnections(dict[str, Any]):
                 lost += self[alias].unit_ends()
             # A thread may outlive its unit, in the midst of a transaction: it finds its own.
             if not (self[alias].leases or self[alias].outliving):
-                parking.park(self, alias)
-                del self[alias]
+                # Taken out first: a thread that comes now must not find what is parked.
+                parking.park({alias: self.pop(alias)}, alias)
         if lost:
             raise AutocommitLeftOff(lost[0])
 

@@ -46,6 +46,7 @@ def enter(block: Atomic, django_enter: Enter) -> None:
     refuse_in_coroutine("enter transaction.atomic()")
     scope, is_outermost = _open_scope(block)
     connection, lease = scope.wrapper, scope.lease
+    scopes.note_block(scope, block)
     try:
         if is_outermost and (writers := connection.writers()) is not None:
             scopes.wait_to_write(connection, writers)
@@ -78,6 +79,11 @@ def _open_scope(block: Atomic) -> tuple[scopes.Scope, bool]:
             lease = connection.pinned or lease
         of = lease if connection.leased else connection
         scope = scopes.open_scope(connection, lease)
+        if scope.parent is None and connection.leased and lease.flow is not flows.current_flow():
+            # The cursor has ended whose reader's connection we were to share → others that
+            # waited with us would use it beside us, and its reader too → none of us does.
+            scopes.close_scope(scope)
+            continue
         if lease.state is LeaseState.HELD or of.in_atomic_block:
             return scope, not of.in_atomic_block
         scopes.close_scope(scope)
@@ -94,6 +100,13 @@ def exit(
 
     :param django_exit: what that was before.
     """
+    if is_collecting() and (left := scopes.of_block(block)) is not None:
+        # The collector runs in whatever code allocates something, and ends a generator that
+        # others have left → the connection found here is that code's, which would lose its
+        # transaction → we go where the block was entered.
+        with scopes.inside(left):
+            _give_up(block, left.wrapper, left.lease, django_exit, exc or GeneratorExit())
+        return
     connection: Any = get_connection(block.using)
     if not isinstance(connection, LoomDatabaseMixin) or not connection.scopes:
         if not scopes.leave_abandoned(block.using or DEFAULT_DB_ALIAS):
@@ -157,7 +170,7 @@ class AsyncAtomic(AsyncContextDecorator):
     async def _enter(self, in_generator: bool) -> None:
         # Outside a request the block is a unit: what is in it has the same connection.
         unit = current_unit()
-        token = begin_unit()[1] if unit is None or unit.ended else None
+        token = begin_unit(is_part=True)[1] if unit is None or unit.ended else None
         opened = _Open(Atomic(*self._arguments), current_unit(), token)
         try:
             await run_sync(opened.enter, in_generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 
 from psycopg import capabilities, errors, generators, pq
@@ -11,6 +12,7 @@ from psycopg.waiting import wait_async, wait_conn_async
 
 # Seconds after which a query that still runs is cancelled again, at first.
 PATIENCE = 0.05
+PATIENCES_IN_THREAD = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6
 
 
 async def end_query(pgconn: pq.abc.PGconn, timeout: float) -> None:
@@ -26,6 +28,9 @@ async def end_query(pgconn: pq.abc.PGconn, timeout: float) -> None:
         pass
     finally:
         if pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+            # The server or its network is slow → its query would run to its end for nobody →
+            # it is asked some more times, beside us.
+            cancel_in_thread(pgconn)
             pgconn.finish()
 
 
@@ -61,14 +66,21 @@ async def _cancel(pgconn: pq.abc.PGconn) -> None:
 
 
 def cancel_in_thread(pgconn: pq.abc.PGconn) -> None:
-    """Cancel from where nothing can be awaited."""
+    """Cancel from where nothing can be awaited, and where the connection is closed next.
+
+    A server drops a request that comes before it has begun the query, which then runs to its
+    end for nobody → there are some more. Nobody answers whether one was needed; they can't
+    hit another query, as this connection has no next one.
+    """
     if pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
         return
     request = pgconn.get_cancel()
 
     def send() -> None:
-        with suppress(errors.Error):
-            request.cancel()
+        for patience in (*PATIENCES_IN_THREAD, 0):
+            with suppress(errors.Error):
+                request.cancel()
+            time.sleep(patience)
 
     with suppress(RuntimeError):  # the interpreter is ending
         threading.Thread(target=send, name="django_loom cancel", daemon=True).start()

@@ -8,8 +8,11 @@ of the connection wait on the loop, and leaves the rest of psycopg whole.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import weakref
 from contextlib import suppress
+from threading import get_ident
 from typing import Any, Self
 
 import psycopg
@@ -50,6 +53,8 @@ class LoomConnection(psycopg.Connection[Any]):
         self.lock = Lock()  # type: ignore[assignment]
         self._wait: weakref.ref[GeneratorWait] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._thread: int | None = None  # the one that waits for the server
+        self._is_left = False  # by whoever closed it while a thread was waiting
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -109,7 +114,7 @@ class LoomConnection(psycopg.Connection[Any]):
         """Consume a generator of psycopg's, on the loop if the caller runs on one."""
         call = current_call()
         if call is None:
-            return super().wait(gen, interval, timeout)
+            return self._wait_in_thread(gen, interval, timeout)
         try:
             if timeout is not None:
                 return suspend(wait_async(gen, self.pgconn.socket, interval, timeout))
@@ -125,6 +130,32 @@ class LoomConnection(psycopg.Connection[Any]):
         except BaseException:
             self._abandon(gen)
             raise
+
+    def _wait_in_thread(self, gen: Any, interval: float, timeout: float | None) -> Any:
+        before, self._thread = self._thread, get_ident()
+        try:
+            return super().wait(gen, interval, timeout)
+        finally:
+            self._thread = before
+            if self._is_left and before is None:
+                super().close()
+
+    def _is_left_to_its_thread(self) -> bool:
+        """Leave the closing to a thread that waits for the server, if there is one.
+
+        Code ends its transaction by closing the connection, as one that is cancelled twice →
+        a thread of the transaction is in the midst of a statement, in the driver's C code,
+        which reads on from freed memory → it gets an error instead, and closes.
+        """
+        if self._thread in (None, get_ident()):
+            return False
+        self._is_left = True
+        cancel_in_thread(self.pgconn)
+        with suppress(OSError, errors.Error):
+            end = socket.socket(fileno=os.dup(self.pgconn.socket))
+            with end:
+                end.shutdown(socket.SHUT_RDWR)
+        return self._thread is not None  # else it has gone, perhaps without seeing that
 
     def _abandon(self, gen: Any) -> None:
         """Leave no query running in the server for a caller that is gone."""
@@ -161,6 +192,8 @@ class LoomConnection(psycopg.Connection[Any]):
 
     def close(self) -> None:
         """Close the connection; who waits for a query on it gets ``OperationalError``."""
+        if self._is_left_to_its_thread():
+            return
         waiting = None if self._wait is None else self._wait()
         busy = waiting or self._ending
         if busy is not None and running_loop() is not busy.get_loop():

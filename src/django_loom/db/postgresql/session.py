@@ -27,6 +27,11 @@ _TAGS = frozenset(
 )
 _TELLING = _TAGS | {b"SET"}
 _SET_FOR_TRANSACTION = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
+_AT_BEGIN = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
+    r"(?:set|reset|listen|unlisten|prepare|deallocate|load|discard)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _IN_TEXT = re.compile(
     r"set_config\s*\((?![^()]*,\s*true\s*\))"
     r"|pg_(?:try_)?advisory_lock"
@@ -48,11 +53,22 @@ def changes_session(query: Query, tag: bytes | None) -> bool:
     """
     if tag in _TAGS:
         return True
-    if not isinstance(query, str):
-        query = query.decode("utf-8", "replace") if isinstance(query, bytes) else str(query)
+    text = _text(query)
     if tag == b"SET":
-        return _SET_FOR_TRANSACTION.match(query) is None
-    return _text_changes_session(query)
+        return _SET_FOR_TRANSACTION.match(text) is None
+    return _text_changes_session(text)
+
+
+def may_have_changed_session(query: Query) -> bool:
+    """Tell the same of a statement that was cut short, whose answer nobody has seen."""
+    text = _text(query)
+    return _text_changes_session(text) or _AT_BEGIN.match(text) is not None
+
+
+def _text(query: Query) -> str:
+    if isinstance(query, str):
+        return query
+    return query.decode("utf-8", "replace") if isinstance(query, bytes) else str(query)
 
 
 @lru_cache(maxsize=2000)
@@ -68,7 +84,14 @@ def _watching(cursor_class: Any) -> Any:
         notes_session = True
 
         def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-            result = super().execute(query, *args, **kwargs)
+            try:
+                result = super().execute(query, *args, **kwargs)
+            except BaseException:
+                # Cancelled, and the server has answered already, unread → the connection is
+                # idle, with a lock or a setting of which no tag tells → the text has to do.
+                if may_have_changed_session(query):
+                    self._conn.session_is_changed = True
+                raise
             connection = self._conn
             if not connection.session_is_changed:
                 last = self.pgresult

@@ -1,0 +1,206 @@
+"""Functions in threads of a unit: what they change, and what becomes of it at the unit's end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError, connection, connections, transaction
+
+import django_loom
+from django_loom import run_sync
+from django_loom.bridge import unit_of_work
+from tests.db.support import aask, ask, in_use
+from tests.loops import LoopRunner
+from tests.polling import aeventually
+from tests.testapp.models import Author
+
+pytestmark = pytest.mark.usefixtures("db_tables")
+TAG = "SELECT current_setting('loom.tag', true)"
+Run = Callable[..., Awaitable[Any]]
+
+
+async def in_library_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """As libraries do that have threads of their own, of which nobody tells us the end."""
+    run = copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(None, run, function, *args)
+
+
+async def in_sync_to_async(function: Callable[..., Any], *args: Any) -> Any:
+    return await sync_to_async(function, thread_sensitive=False)(*args)
+
+
+JOBS: list[Run] = [asyncio.to_thread, in_sync_to_async]
+THREADS: list[Run] = [*JOBS, in_library_thread]
+
+
+def execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+async def nothing_is_left() -> None:
+    await aeventually(lambda: in_use() == 0)
+    assert django_loom.pool().statistics().pinned == 0
+    assert await aask(TAG) in (None, "")
+
+
+def set_in_failed_block() -> None:
+    try:
+        with transaction.atomic():
+            Author.objects.create(name="undone")
+            execute("SET loom.tag = 'x'")
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+
+
+def set_tag() -> None:
+    execute("SET loom.tag = 'x'")
+
+
+def set_in_block() -> None:
+    with transaction.atomic():
+        set_tag()
+
+
+CHANGES = [set_tag, set_in_block, set_in_failed_block]
+
+
+@pytest.mark.parametrize("run", THREADS)
+@pytest.mark.parametrize(
+    "change", [set_in_block, set_in_failed_block, lambda: execute("SET loom.tag = 'x'")]
+)
+def test_a_session_that_a_thread_changes_is_the_units_and_then_clean(
+    loop_runner: LoopRunner, run: Run, change: Callable[[], None]
+) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            await run(change)
+            if change is not set_in_failed_block:
+                assert await run(ask, TAG) == "x"
+                assert await aask(TAG) == "x"
+        await nothing_is_left()
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("run", THREADS)
+@pytest.mark.parametrize(
+    "change", [set_in_block, set_in_failed_block, lambda: execute("SET loom.tag = 'x'")]
+)
+def test_a_session_that_a_thread_changes_after_its_unit_is_made_clean(
+    loop_runner: LoopRunner, run: Run, change: Callable[[], None]
+) -> None:
+    has_ended = threading.Event()
+
+    def in_thread() -> None:
+        has_ended.wait(30)
+        change()
+
+    async def main() -> None:
+        with unit_of_work():
+            task = asyncio.create_task(run(in_thread))
+            await asyncio.sleep(0)
+        has_ended.set()
+        await task
+        await nothing_is_left()
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize("run", JOBS)
+def test_a_transaction_without_autocommit_is_whole_in_a_thread_that_outlives_its_unit(
+    loop_runner: LoopRunner, run: Run, is_committed: bool
+) -> None:
+    has_written, has_ended = threading.Event(), threading.Event()
+
+    def in_thread() -> None:
+        transaction.set_autocommit(False)
+        Author.objects.create(name="before")
+        has_written.set()
+        has_ended.wait(30)
+        Author.objects.create(name="after")
+        if is_committed:
+            transaction.commit()
+            transaction.set_autocommit(True)
+
+    async def main() -> None:
+        with unit_of_work():
+            task = asyncio.create_task(run(in_thread))
+            await aeventually(has_written.is_set)
+        assert await Author.objects.acount() == 0
+        has_ended.set()
+        await task
+        await nothing_is_left()
+        assert await Author.objects.acount() == 2 * is_committed
+
+    loop_runner(main)
+
+
+def test_a_thread_is_in_a_statement_when_its_transaction_is_given_up(
+    loop_runner: LoopRunner,
+) -> None:
+    """Its connection is closed below it, which must not free what the driver reads."""
+    begun = threading.Event()
+
+    def in_thread() -> None:
+        begun.set()
+        ask("SELECT pg_sleep(30)")
+
+    async def block(threads: list[asyncio.Task[Any]]) -> None:
+        async with django_loom.atomic():
+            await Author.objects.acreate(name="undone")
+            threads.append(asyncio.create_task(asyncio.to_thread(in_thread)))
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        threads: list[asyncio.Task[Any]] = []
+        task = asyncio.create_task(block(threads))
+        await aeventually(begun.is_set)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.sleep(0.01)  # it waits for the thread's turn to end
+        task.cancel()
+        await asyncio.wait([task, *threads])
+        assert task.cancelled()
+        assert isinstance(threads[0].exception(), OperationalError)
+        await nothing_is_left()
+        assert await Author.objects.acount() == 0
+
+    loop_runner(main)
+
+
+def test_a_pinned_connection_that_was_lost_is_not_taken_from_a_thread_at_the_units_end(
+    loop_runner: LoopRunner,
+) -> None:
+    """The connection that took its place has the same turns."""
+    begun = threading.Event()
+
+    def in_thread() -> int:
+        begun.set()
+        return int(ask("SELECT 4711 FROM pg_sleep(0.3)"))
+
+    def lose() -> None:
+        wrapper: Any = connections["default"]
+        wrapper.close_in_any_state(wrapper.pinned)
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(set_tag)
+            await run_sync(lose)
+            await asyncio.to_thread(ask, "SELECT 1")
+            task = asyncio.create_task(asyncio.to_thread(in_thread))
+            await aeventually(begun.is_set)
+            await asyncio.sleep(0.1)
+        assert await task == 4711
+        await nothing_is_left()
+
+    loop_runner(main)
