@@ -127,11 +127,14 @@ class StallingProxy:
 
     async def _end(self) -> None:
         self._listener.close()
-        tasks = list(self._tasks)
+        # Those of connections that are just being accepted, too: requests to cancel go on coming.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # let aborted transports close their sockets
+        self._abort()
+        for _ in range(3):
+            await asyncio.sleep(0)  # let aborted transports close their sockets
 
 
 @contextmanager

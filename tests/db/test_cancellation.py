@@ -514,17 +514,20 @@ def test_a_query_is_cancelled_more_than_once_where_nobody_can_wait_for_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server drops a request that comes before it has begun the query."""
-    monkeypatch.setattr(cancelling, "PATIENCES_IN_THREAD", (0, 0))
+    monkeypatch.setattr(cancelling, "PATIENCES_IN_THREAD", (0, 0, 0))
     requests: list[None] = []
 
     class Request:
-        def cancel(self) -> None:
+        def start(self) -> None:
             requests.append(None)
             raise psycopg.OperationalError("no server there")
 
+        def reset(self) -> None:
+            pass
+
     class Connection:
         transaction_status = TransactionStatus.ACTIVE
-        get_cancel = Request
+        cancel_conn = Request
 
     cancelling.cancel_in_thread(Connection())  # type: ignore[arg-type]
     eventually(lambda: len(requests) == 3)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from psycopg import capabilities, errors, generators, pq
-from psycopg.waiting import wait_async, wait_conn_async
+from psycopg.waiting import wait_async, wait_conn, wait_conn_async
 
 # Seconds after which a query that still runs is cancelled again, at first.
 PATIENCE = 0.05
-PATIENCES_IN_THREAD = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6
+# Seconds between the requests of a thread, and for each of them.
+PATIENCES_IN_THREAD = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 0.0
+SECONDS_OF_REQUEST = 2.0
 
 
 async def end_query(pgconn: pq.abc.PGconn, timeout: float) -> None:
@@ -74,16 +77,36 @@ def cancel_in_thread(pgconn: pq.abc.PGconn) -> None:
     """
     if pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
         return
-    request = pgconn.get_cancel()
+    with suppress(RuntimeError, errors.Error):  # the interpreter is ending
+        job = _requests(pgconn)
+        threading.Thread(target=job, name="django_loom cancel", daemon=True).start()
+
+
+def _requests(pgconn: pq.abc.PGconn) -> Callable[[], None]:
+    """Return what sends the requests; it does not need the connection itself any more.
+
+    Older versions of libpq wait for the server in C code, with the interpreter's lock: a
+    network that stalls would stall the process → there is one request only.
+    """
+    if not capabilities.has_cancel_safe():
+        old_request = pgconn.get_cancel()
+
+        def send_once() -> None:
+            with suppress(errors.Error):
+                old_request.cancel()
+
+        return send_once
+    request = pgconn.cancel_conn()
 
     def send() -> None:
-        for patience in (*PATIENCES_IN_THREAD, 0):
+        for patience in PATIENCES_IN_THREAD:
             with suppress(errors.Error):
-                request.cancel()
+                request.start()
+                wait_conn(generators.cancel(request), 0.1, SECONDS_OF_REQUEST)
+            request.reset()
             time.sleep(patience)
 
-    with suppress(RuntimeError):  # the interpreter is ending
-        threading.Thread(target=send, name="django_loom cancel", daemon=True).start()
+    return send
 
 
 def closed_pgconn() -> pq.abc.PGconn:
