@@ -127,7 +127,10 @@ class StallingProxy:
 
     async def _end(self) -> None:
         self._listener.close()
-        # Those of connections that are just being accepted, too: requests to cancel go on coming.
+        # Requests to cancel go on coming: what has just been accepted gets its transports first,
+        # and then ends like the others.
+        for _ in range(5):
+            await asyncio.sleep(0)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

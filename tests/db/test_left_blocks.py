@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -234,7 +235,10 @@ def test_a_thread_of_a_library_leaves_no_block_when_it_ends(
             with unit_of_work():
                 async with pin(alias):
                     await aask("SELECT 1", using=alias)
-                    await asyncio.to_thread(enter_and_forget, alias)
+                    run = copy_context().run
+                    await asyncio.get_running_loop().run_in_executor(
+                        None, run, enter_and_forget, alias
+                    )
             assert in_use(alias) == 1
             threads.shutdown()
         await aeventually(lambda: in_use(alias) == 0)

@@ -98,7 +98,8 @@ class Requests:
         await self.add_two()
         for place in ["on_loop", "in_thread"]:
             response = await self.async_client.get(f"/stream_{place}/")
-            assert [part async for part in response] == [b"Ann", b"Ben"]
+            # Parts that are there at once may come in one.
+            assert b"".join([part async for part in response]) == b"AnnBen"
         assert urls.closed == ["sync", "sync"]
         response = await self.async_client.get("/file/")
         assert b"".join([part async for part in response]) == SOURCE

@@ -67,6 +67,11 @@ class Lease:
         self.left_cursors: list[Any] = []  # open in the server until the connection ends
         self.on_loop = type(flow) is SyncCall
 
+    def assign(self, **attributes: Any) -> None:
+        """Set attributes that come by their names."""
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
     @property
     def turn(self) -> Lock:
         """The mutex of those who share the connection outside any transaction."""

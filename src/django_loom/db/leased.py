@@ -44,7 +44,7 @@ class LeaseAttribute:
         return getattr(lease, self.name)
 
     def __set__(self, wrapper: Any, value: Any) -> None:
-        setattr(wrapper.lease_here(), self.name, value)
+        wrapper.lease_here().assign(**{self.name: value})
 
 
 class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
@@ -130,9 +130,12 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
                 self._take()
 
     def _take(self) -> None:
-        self.check_settings()
+        if self.settings_dict["TIME_ZONE"] is not None:
+            self.check_settings()
         before = self.present_lease()
-        lease = Lease(self.engine, flows.current_flow())
+        current = getcurrent()
+        flow = current if type(current) is SyncCall else flows.current_flow()
+        lease = Lease(self.engine, flow)
         lease.state = LeaseState.OPENING
         pool = registry.get(self)
         lease.slot = pool.acquire()
@@ -192,8 +195,7 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         slot = lease.slot
         assert slot is not None
         max_age = self.settings_dict["CONN_MAX_AGE"]
-        for name, value in slot.attributes.items():
-            setattr(lease, name, value)
+        lease.assign(**slot.attributes)
         lease.connection = slot.connection
         lease.health_check_done = True
         lease.close_at = None if max_age is None else time.monotonic() + max_age
@@ -220,6 +222,18 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
             return
         if self.lease_here().state is not LeaseState.OPENING:  # for code that may have it
             raise not_own(self.alias)
+
+    def cursor(self) -> Any:
+        """Make a cursor, leasing a connection if need be."""
+        is_own = self.unit is not None and unit_variable.get() is self.unit
+        if is_own and _get_running_loop() is None:
+            return self._cursor()  # as it mostly is, the short way
+        return super().cursor()
+
+    def close_if_health_check_failed(self) -> None:
+        """Check the connection, if the settings want that and the pool has not just done it."""
+        if self.settings_dict["CONN_HEALTH_CHECKS"]:
+            super().close_if_health_check_failed()
 
     def validate_thread_sharing(self) -> None:
         """Allow whoever belongs to the unit, in whatever thread."""

@@ -13,7 +13,14 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError
 
-from django_loom.bridge import Lock, Unit, current_call, current_unit, is_collecting
+from django_loom.bridge import (
+    Lock,
+    Unit,
+    current_call,
+    current_unit,
+    is_collecting,
+    unit_variable,
+)
 from django_loom.conf import require_app
 
 from . import scopes
@@ -221,7 +228,8 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         """Have a connection; in a coroutine do nothing, the query will lease one."""
         if self.connection is not None:
             return
-        self.require_own()
+        if self.unit is None or unit_variable.get() is not self.unit:
+            self.require_own()
         if _get_running_loop() is not None and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
             return
         super().ensure_connection()  # which Django's test cases replace, as a guard

@@ -55,7 +55,7 @@ class PostgreSQLEngine(Engine):
         """Tell if the connection is open, with no query, no transaction and no pipeline."""
         # The mode may differ from what we believe, if its change was cut short: what the
         # next user writes would then never be committed.
-        return bool(connection.is_idle and connection.autocommit == autocommit)
+        return bool(connection.is_idle_in(autocommit))
 
     def transaction_is_usable(self, connection: Any) -> bool:
         """Tell if the transaction can be rolled back: no query is running."""

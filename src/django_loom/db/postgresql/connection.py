@@ -211,10 +211,13 @@ class LoomConnection(psycopg.Connection[Any]):
         # all that can be done with a closed connection needs none.
         self.lock = Lock()  # type: ignore[assignment]
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether the connection is open, with no query, transaction or pipeline."""
-        return self.pgconn.transaction_status == TransactionStatus.IDLE and self._pipeline is None
+    def is_idle_in(self, autocommit: bool) -> bool:
+        """Tell if the connection is open and in a mode, with no query, transaction or pipeline."""
+        return (
+            self._autocommit == autocommit
+            and self.pgconn.transaction_status == TransactionStatus.IDLE
+            and self._pipeline is None
+        )
 
     def is_silent(self) -> bool:
         """Tell if the connection is open and the server has sent nothing.
