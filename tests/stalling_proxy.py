@@ -129,15 +129,14 @@ class StallingProxy:
         self._listener.close()
         # Requests to cancel go on coming: what has just been accepted gets its transports first,
         # and then ends like the others.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        self._abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._abort()
-        for _ in range(3):
-            await asyncio.sleep(0)  # let aborted transports close their sockets
+        await asyncio.sleep(0.01)  # let aborted transports close their sockets
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def call(client: Any, environ: dict[str, Any]) -> Any:
 
         body = RequestBody(receive, application.settings, lambda: None)
         try:
-            request, response, _ = await run_sync(application._answer, scope_of(environ), body)
+            request, response, _ = await run_sync(application.answer, scope_of(environ), body)
         finally:
             body.close()
         response.wsgi_request = request
