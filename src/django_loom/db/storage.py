@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.db import connections
+from greenlet import getcurrent
 
 from django_loom.bridge import Unit, current_call, current_unit, unit_variable
 from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
@@ -167,6 +168,12 @@ class ConnectionStorage:
         return connection
 
     def __getattr__(self, alias: str) -> Any:
+        if unit_variable.get() is None and scopes.scopes_variable.get() is None:
+            # Plain code of a thread, or a coroutine of its loop: the thread's, the short way.
+            is_threads_own = getcurrent().parent is None
+            threads_own = self._threads.connections.get(alias) if is_threads_own else None
+            if threads_own is not None:
+                return threads_own
         of_unit = self._of_quiet_unit()
         connection = self._present(alias) if of_unit is None else of_unit.get(alias)
         if connection is None:

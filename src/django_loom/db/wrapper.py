@@ -278,7 +278,8 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
 
     def validate_thread_sharing(self) -> None:
         """Allow, beside what Django allows, whoever is in the open transaction."""
-        if self.scopes and scopes.is_member(self, self):
+        opened = self.scopes if self.leased else self._plain_lease.scopes
+        if opened and scopes.is_member(self, self):
             return
         super().validate_thread_sharing()
 

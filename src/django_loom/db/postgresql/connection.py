@@ -114,7 +114,14 @@ class LoomConnection(psycopg.Connection[Any]):
         """Consume a generator of psycopg's, on the loop if the caller runs on one."""
         call = current_call()
         if call is None:
-            return self._wait_in_thread(gen, interval, timeout)
+            # See _is_left_to_its_thread().
+            before, self._thread = self._thread, get_ident()
+            try:
+                return super().wait(gen, interval, timeout)
+            finally:
+                self._thread = before
+                if self._is_left and before is None:
+                    super().close()
         try:
             if timeout is not None:
                 return suspend(wait_async(gen, self.pgconn.socket, interval, timeout))
@@ -130,15 +137,6 @@ class LoomConnection(psycopg.Connection[Any]):
         except BaseException:
             self._abandon(gen)
             raise
-
-    def _wait_in_thread(self, gen: Any, interval: float, timeout: float | None) -> Any:
-        before, self._thread = self._thread, get_ident()
-        try:
-            return super().wait(gen, interval, timeout)
-        finally:
-            self._thread = before
-            if self._is_left and before is None:
-                super().close()
 
     def _is_left_to_its_thread(self) -> bool:
         """Leave the closing to a thread that waits for the server, if there is one.
