@@ -32,7 +32,7 @@ class LeasedCursorMixin:
 
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
-        self._lease = db.lease_here()
+        self._lease = db.lease_here() if db.leased else db.plain_lease
         self._unit = (unit_variable.get() or current_unit()) if db.leased else None
 
     def _execute(self, *args: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError
+from greenlet import getcurrent
 
 from django_loom.bridge import (
     Lock,
@@ -94,8 +95,8 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Of a plain wrapper it has no more than who shares the connection, as in a TestCase.
-        self._plain_lease = Lease(self.engine)
-        self._plain_lease.state = LeaseState.HELD
+        self.plain_lease = Lease(self.engine)
+        self.plain_lease.state = LeaseState.HELD
         super().__init__(*args, **kwargs)
 
     @cached_property
@@ -124,7 +125,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
 
     def lease_here(self) -> Lease:
         """Return the lease of the calling code."""
-        return self._plain_lease
+        return self.plain_lease
 
     @property
     def scopes(self) -> list[scopes.Scope]:
@@ -211,7 +212,9 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         """Make a cursor, leasing a connection if need be."""
         if _get_running_loop() is not None:
             refuse_in_coroutine("use the database")
-        self.require_own()
+        # In the greenlet that a thread begins with no call runs, and its own object is its.
+        if self.leased or getcurrent().parent is not None:
+            self.require_own()
         return self._cursor()
 
     def chunked_cursor(self) -> Any:
@@ -246,7 +249,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
 
     def _close(self) -> None:
         super()._close()
-        self._plain_lease.close_left_cursors()
+        self.plain_lease.close_left_cursors()
 
     def _commit(self) -> None:
         try:
@@ -278,7 +281,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
 
     def validate_thread_sharing(self) -> None:
         """Allow, beside what Django allows, whoever is in the open transaction."""
-        opened = self.scopes if self.leased else self._plain_lease.scopes
+        opened = self.scopes if self.leased else self.plain_lease.scopes
         if opened and scopes.is_member(self, self):
             return
         super().validate_thread_sharing()
