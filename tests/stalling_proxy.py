@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 from tests.services import Postgres
 
@@ -110,33 +111,46 @@ class StallingProxy:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return int(self._listener.sockets[0].getsockname()[1])
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(self._flows)
         self._links.append(link)
-        link.writers.append(writer)
+        link.writers.append(writer)  # at once, so that whatever ends the links ends this one
+        self._run(self._connect(link, reader, writer))
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(
+        self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             upstream, to_server = await asyncio.open_connection(*self._server)
         except OSError:
             writer.close()
             return
         link.writers.append(to_server)
-        for coroutine in (link.carry(reader, to_server), link.carry(upstream, writer)):
-            task = asyncio.create_task(coroutine)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._run(link.carry(reader, to_server))
+        self._run(link.carry(upstream, writer))
 
     async def _end(self) -> None:
+        # Requests to cancel go on coming. asyncio leaves open what it has accepted when the
+        # listener closes in that moment: so no more is accepted first, and then it closes.
+        for listening in self._listener.sockets:
+            self._loop.remove_reader(listening.fileno())
+        await self._some_turns()
         self._listener.close()
-        # Requests to cancel go on coming: what has just been accepted gets its transports first,
-        # and then ends like the others.
-        await asyncio.sleep(0.02)
-        self._abort()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._abort()
-        await asyncio.sleep(0.01)  # let aborted transports close their sockets
+        await self._some_turns()  # let aborted transports close their sockets
+
+    async def _some_turns(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
 
 
 @contextmanager
