@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import suppress
 from types import coroutine
 from typing import Any
@@ -62,11 +62,16 @@ def _leave_generator(worker: Worker, number: int, later: int) -> None:
     worker.row(later).save()
 
 
-async def sync_generator(worker: Worker) -> None:
+async def _undone(worker: Worker, leave: Callable[[Worker, int, int], None]) -> None:
+    """Run what leaves a generator in its transaction, and then writes a row of its own."""
     number, later = worker.ledger.begin(STEPS), worker.ledger.begin(1)
     worker.ledger.rolled_back.add(number)
-    await django_loom.run_sync(_leave_generator, worker, number, later)
+    await django_loom.run_sync(leave, worker, number, later)
     worker.ledger.committed.add(later)
+
+
+async def sync_generator(worker: Worker) -> None:
+    await _undone(worker, _leave_generator)
 
 
 def _drop_in_cycle(left: Any) -> None:
@@ -85,10 +90,7 @@ def _collect_generator(worker: Worker, number: int, later: int) -> None:
 
 async def collected_generator(worker: Worker) -> None:
     """The collector ends a transaction, in which it can't wait, in the midst of a call."""
-    number, later = worker.ledger.begin(STEPS), worker.ledger.begin(1)
-    worker.ledger.rolled_back.add(number)
-    await django_loom.run_sync(_collect_generator, worker, number, later)
-    worker.ledger.committed.add(later)
+    await _undone(worker, _collect_generator)
 
 
 def _collect_between_queries(worker: Worker) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import time
 import warnings
 from contextvars import Context
 from typing import Any
@@ -21,6 +20,7 @@ from django_loom.bridge import unit_of_work
 from django_loom.db.postgresql.base import DatabaseWrapper
 from django_loom.db.postgresql.session import changes_session, may_have_changed_session
 from django_loom.exceptions import AutocommitLeftOff
+from tests.db.faults import Admin
 from tests.db.support import (
     aask,
     abackend_pid,
@@ -31,7 +31,8 @@ from tests.db.support import (
     second_alias,
 )
 from tests.loops import LoopRunner, new_loop
-from tests.polling import aeventually
+from tests.polling import aeventually, eventually
+from tests.services import Postgres
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
@@ -499,8 +500,14 @@ def test_what_changes_no_session_has_not_done_so_when_it_is_cut_short(statement:
     "statement", ["SELECT pg_advisory_lock(4711)", "SET loom.tag = 'x'", "LISTEN news"]
 )
 def test_a_change_whose_answer_nobody_has_read_is_undone(
-    loop_runner: LoopRunner, statement: str
+    loop_runner: LoopRunner, postgres: Postgres, statement: str
 ) -> None:
+    admin = Admin(postgres)
+
+    def answered(pid: int) -> list[Any]:
+        idle = "SELECT pid FROM pg_stat_activity WHERE state = 'idle' AND query = %s AND pid = %s"
+        return admin(idle, statement, pid)
+
     left = """
         SELECT current_setting('loom.tag', true) = 'x' OR EXISTS (
             SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
@@ -508,10 +515,10 @@ def test_a_change_whose_answer_nobody_has_read_is_undone(
     """
 
     async def main() -> None:
-        await abackend_pid()  # a connection is open
+        pid = await abackend_pid()  # a connection is open
         task = asyncio.create_task(run_sync(execute, statement))
         await asyncio.sleep(0)
-        time.sleep(0.1)  # noqa: ASYNC251 - the server answers, and the loop does not see it
+        eventually(lambda: answered(pid))  # without the loop, which does not see it
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

@@ -15,9 +15,11 @@ from django.db import OperationalError, connection, connections, transaction
 import django_loom
 from django_loom import run_sync
 from django_loom.bridge import unit_of_work
-from tests.db.support import aask, ask, in_use
+from tests.db.faults import Admin
+from tests.db.support import aask, ask, in_use, let_others_run
 from tests.loops import LoopRunner
 from tests.polling import aeventually
+from tests.services import Postgres
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
@@ -146,13 +148,12 @@ def test_a_transaction_without_autocommit_is_whole_in_a_thread_that_outlives_its
 
 
 def test_a_thread_is_in_a_statement_when_its_transaction_is_given_up(
-    loop_runner: LoopRunner,
+    loop_runner: LoopRunner, postgres: Postgres
 ) -> None:
     """Its connection is closed below it, which must not free what the driver reads."""
-    begun = threading.Event()
+    admin = Admin(postgres)
 
     def in_thread() -> None:
-        begun.set()
         ask("SELECT pg_sleep(30)")
 
     async def block(threads: list[asyncio.Task[Any]]) -> None:
@@ -164,10 +165,9 @@ def test_a_thread_is_in_a_statement_when_its_transaction_is_given_up(
     async def main() -> None:
         threads: list[asyncio.Task[Any]] = []
         task = asyncio.create_task(block(threads))
-        await aeventually(begun.is_set)
-        await asyncio.sleep(0.05)
+        await aeventually(admin.running)
         task.cancel()
-        await asyncio.sleep(0.01)  # it waits for the thread's turn to end
+        await let_others_run()  # it waits for the thread's turn to end
         task.cancel()
         await asyncio.wait([task, *threads])
         assert task.cancelled()
@@ -179,13 +179,12 @@ def test_a_thread_is_in_a_statement_when_its_transaction_is_given_up(
 
 
 def test_a_pinned_connection_that_was_lost_is_not_taken_from_a_thread_at_the_units_end(
-    loop_runner: LoopRunner,
+    loop_runner: LoopRunner, postgres: Postgres
 ) -> None:
     """The connection that took its place has the same turns."""
-    begun = threading.Event()
+    admin = Admin(postgres)
 
     def in_thread() -> int:
-        begun.set()
         return int(ask("SELECT 4711 FROM pg_sleep(0.3)"))
 
     def lose() -> None:
@@ -198,8 +197,7 @@ def test_a_pinned_connection_that_was_lost_is_not_taken_from_a_thread_at_the_uni
             await run_sync(lose)
             await asyncio.to_thread(ask, "SELECT 1")
             task = asyncio.create_task(asyncio.to_thread(in_thread))
-            await aeventually(begun.is_set)
-            await asyncio.sleep(0.1)
+            await aeventually(admin.running)
         assert await task == 4711
         await nothing_is_left()
 
