@@ -37,7 +37,7 @@ $(VENV)/django-suite.stamp: $(VENV)/dev.stamp
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
 .PHONY: setup
 setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
@@ -84,6 +84,10 @@ bench-orm: $(VENV)/bench.stamp ## Measure the ORM beside its peers
 .PHONY: bench-http
 bench-http: $(VENV)/bench.stamp ## Measure whole requests beside peers (40 minutes)
 	@$(PYTHON) -m benchmarks.http $(ARGS)
+
+.PHONY: bench-instructions
+bench-instructions: $(VENV)/bench.stamp ## Count instructions per request and query (ARGS="--base REVISION"; needs valgrind)
+	@$(PYTHON) -m benchmarks.instructions $(ARGS)
 
 .PHONY: clean
 clean: ## Remove the environments and caches that make created
