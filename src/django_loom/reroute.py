@@ -32,6 +32,7 @@ from .bridge import (
     begin_unit,
     cancel_again,
     current_call,
+    current_unit,
     leave_unit,
     loop_hidden,
     run_in_thread,
@@ -84,9 +85,12 @@ def _call_async_to_sync(original: Any) -> Any:
     @wraps(original)
     def __call__(self: AsyncToSync[..., Any], *args: Any, **kwargs: Any) -> Any:
         # A loop that runs inside the call has coroutines of its own: asgiref refuses there.
-        if current_call() is None or _get_running_loop() is not None:
-            return original(self, *args, **kwargs)
-        return await_(self.awaitable(*args, **kwargs))
+        if current_call() is not None and _get_running_loop() is None:
+            return await_(self.awaitable(*args, **kwargs))
+        if current_unit() is not None:  # in a thread, where no `await_()` tells of the wait
+            storage: Any = connections._connections
+            storage.thread_waits()
+        return original(self, *args, **kwargs)
 
     return __call__
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from functools import partial
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import Model
@@ -16,6 +19,7 @@ import django_loom
 from django_loom import await_, run_sync
 from tests.db.support import abackend_pid, ask, backend_pid, in_use, second_alias
 from tests.loops import LoopRunner
+from tests.polling import aeventually
 from tests.testapp.models import Author, Book
 
 pytestmark = pytest.mark.usefixtures("db_tables")
@@ -74,6 +78,37 @@ def test_one_call_can_use_both(loop_runner: LoopRunner) -> None:
 
     async def main() -> None:
         assert await run_sync(sync_code) == (0, 1)
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_two_taken_in_opposite_order_do_not_wait_for_each_other(
+    loop_runner: LoopRunner, in_thread: bool
+) -> None:
+    async def main() -> None:
+        options = {"pool": {"max_size": 1, "timeout": 5}}
+        with second_alias(OPTIONS=options) as one, second_alias("other", OPTIONS=options) as two:
+            both = threading.Barrier(2)
+            met: list[int] = []
+
+            def use(first: str, second: str) -> None:
+                ask("SELECT 1", using=first)
+                if in_thread:
+                    both.wait(5)  # each has the connection to its first one
+                else:
+                    met.append(1)
+                    while len(met) < 2:
+                        ask("SELECT 1", using=first)  # a wait that it keeps the connection for
+                ask("SELECT 1", using=second)
+
+            run: Any = partial(run_sync, use)
+            if in_thread:
+                run = sync_to_async(use, thread_sensitive=False)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(run(one, two))
+                group.create_task(run(two, one))
+            await aeventually(lambda: in_use(one) + in_use(two) == 0)
 
     loop_runner(main)
 

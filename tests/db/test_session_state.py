@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.signals import connection_created
 
 import django_loom
@@ -355,6 +355,29 @@ def test_pin_keeps_one_connection_and_resets_it(loop_runner: LoopRunner) -> None
         assert await run_sync(in_sync_code) == "hidden"
         await aeventually(lambda: (in_use(), pinned()) == (0, 0))
         assert {await aask(TAG) for _ in range(5)} <= {None, ""}
+
+    loop_runner(main)
+
+
+def test_code_whose_session_is_lost_is_told(loop_runner: LoopRunner, postgres: Postgres) -> None:
+    """A task is cancelled again and again, so that its connection has to be closed."""
+
+    admin = Admin(postgres)
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(execute, "SET loom.tag = 'mine'")
+            task = asyncio.create_task(aask("SELECT pg_sleep(30)"))
+            await aeventually(admin.running)
+            while not task.done():
+                task.cancel()
+                await asyncio.sleep(0)
+            for _ in range(2):
+                with pytest.raises(OperationalError, match=r"Its session .* is lost"):
+                    await aask(TAG)
+            await run_sync(connection.close)
+            assert await aask(TAG) in (None, "")
+        await aeventually(lambda: (in_use(), pinned()) == (0, 0))
 
     loop_runner(main)
 

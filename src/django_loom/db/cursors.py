@@ -13,6 +13,7 @@ from django_loom.bridge import current_unit, unit_variable
 
 from . import scopes
 from .lease import Lease, LeaseState
+from .scopes import scopes_variable
 
 if TYPE_CHECKING:
     from .wrapper import LoomDatabaseMixin
@@ -51,10 +52,21 @@ class LeasedCursorMixin:
             if not db.leased and not self._lease.scopes:
                 return execute(*args)
             lease = self._lease
-            if not lease.scopes or lease.state is not LeaseState.HELD:
+            current = getcurrent()
+            is_held = lease.state is LeaseState.HELD
+            # The flow's own still, as it mostly is: db.lease_here() would return it, too.
+            is_flows = (
+                is_held
+                and lease.on_loop
+                and lease.flow is current
+                and scopes_variable.get() is None
+                and db.shared is None
+                and db.unit is not None
+            )
+            if not is_flows and not (is_held and lease.scopes):
                 lease = db.lease_here()
             # Not our flow's: a unit's end may have taken the pin off it, in this very moment.
-            is_shared = lease.flow is not getcurrent()
+            is_shared = lease.flow is not current
             if is_shared or lease.scopes or lease.pin is not None or lease.open_cursors:
                 with scopes.turn(lease, db):
                     # Only now: who had the turn may have ended the transaction, and

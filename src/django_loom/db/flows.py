@@ -164,9 +164,11 @@ def ends_at_once() -> bool:
     return current_call() is None and not _thread.leases.jobs
 
 
-def thread_waits() -> None:
-    """Give back what nothing in this thread needs while its code waits for somebody."""
-    for lease, wrapper in list(_thread.leases.items()):
+def before_wait() -> None:
+    """Give back what nothing needs while the calling code waits for one connection more."""
+    call = current_call()
+    leases: Any = _thread.leases if call is None else (call.resources or {}).get(_KEY)
+    for lease, wrapper in list((leases or {}).items()):
         wrapper.give_back_if_idle(lease)
 
 

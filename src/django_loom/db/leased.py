@@ -8,43 +8,42 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from greenlet import getcurrent
 
 from django_loom.bridge import SyncCall, Unit, current_unit, unit_variable
 
 from . import flows, registry, scopes
-from .lease import ATTRIBUTES, Lease, LeaseState
+from .lease import ATTRIBUTES, DEFAULTS, Lease, LeaseState
 from .pinned_leases import PinnedLeases
 from .returned_leases import ReturnedLeases
 from .scopes import scopes_variable
 from .unit_leases import UnitLeases
-from .wrapper import not_own, refuse_in_coroutine
+from .wrapper import LoomDatabaseMixin, not_own, refuse_in_coroutine, session_lost
+
+_ensure_connection = BaseDatabaseWrapper.ensure_connection  # test cases put a guard there
 
 
-class LeaseAttribute:
-    """An attribute of Django's connection object that the present lease has."""
+def _lease_attribute(name: str) -> property:
+    """Return an attribute of Django's connection object that the present lease has."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, wrapper: Any, owner: type | None = None) -> Any:
-        if wrapper is None:
-            return self
+    # A property's function is called without the detour by C that other descriptors take.
+    def value(wrapper: Any) -> Any:
         current = getcurrent()
         if type(current) is SyncCall and scopes_variable.get() is None and wrapper.unit is not None:
             # What present_lease() does, without the call: each query reads some eight.
             lease = wrapper.shared or wrapper.leases.get(current)
         else:
             lease = wrapper.present_lease()
+        if lease is not None:
+            return getattr(lease, name)
         # Most code that asks before it has a connection only asks: no lease is made for it.
-        if lease is None:
-            lease = Lease if self.name in Lease.__dict__ else wrapper.lease_here()
-        return getattr(lease, self.name)
+        return DEFAULTS[name] if name in DEFAULTS else getattr(wrapper.lease_here(), name)
 
-    def __set__(self, wrapper: Any, value: Any) -> None:
-        wrapper.lease_here().assign(**{self.name: value})
+    def assign(wrapper: Any, value: Any) -> None:
+        setattr(wrapper.lease_here(), name, value)
+
+    return property(value, assign)
 
 
 class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
@@ -57,6 +56,7 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
 
     leased = True
     plain_class: ClassVar[type]  # the class of ours that it stands before
+    opens_as_django: ClassVar[bool]  # nobody's class between has another way
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if not args and not kwargs:
@@ -133,12 +133,19 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         if self.settings_dict["TIME_ZONE"] is not None:
             self.check_settings()
         before = self.present_lease()
+        if before is not None and before.session_is_lost:
+            raise session_lost(self.alias)
         current = getcurrent()
         flow = current if type(current) is SyncCall else flows.current_flow()
         lease = Lease(self.engine, flow)
         lease.state = LeaseState.OPENING
         pool = registry.get(self)
-        lease.slot = pool.acquire()
+        lease.slot = pool.acquire_nowait()
+        if lease.slot is None:
+            # Two flows take two databases in opposite order, and each waits for what the other
+            # has idle → both until the timeout → first it goes back, as at any other wait.
+            flows.before_wait()
+            lease.slot = pool.acquire()
         self.replace_lease(before, lease)
         try:
             if lease.slot.connection is not None:
@@ -195,7 +202,8 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         slot = lease.slot
         assert slot is not None
         max_age = self.settings_dict["CONN_MAX_AGE"]
-        lease.assign(**slot.attributes)
+        for name, value in slot.attributes.items():
+            setattr(lease, name, value)
         lease.connection = slot.connection
         lease.health_check_done = True
         lease.close_at = None if max_age is None else time.monotonic() + max_age
@@ -206,6 +214,24 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         slot.suspect = False
 
     # What Django calls.
+
+    def ensure_connection(self) -> None:
+        """Have a connection; in a coroutine do nothing, the query will lease one."""
+        if (
+            self.unit is not None
+            and unit_variable.get() is self.unit
+            and self.opens_as_django
+            and BaseDatabaseWrapper.ensure_connection is _ensure_connection
+            and _get_running_loop() is None
+        ):
+            lease = self.present_lease()
+            if lease is None or (lease.connection is None and not lease.in_atomic_block):
+                with self.wrap_database_errors:  # what Django's does, the short way
+                    self.connect()
+            elif lease.connection is None:
+                super().ensure_connection()
+        else:
+            super().ensure_connection()
 
     def require_own(self) -> None:
         """Refuse code of another unit that has kept the object.
@@ -289,6 +315,7 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         """Close the calling code's connection; see Django's ``BaseDatabaseWrapper``."""
         if self.shared is self.pinned or self.can_wait(self.lease_here()):
             self.beside_block(super().close)  # else it is the block's, which goes on
+            self.lease_here().session_is_lost = False
 
     def _close(self) -> None:
         lease = self.lease_here()
@@ -301,6 +328,8 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         """Do as Django at a request's end, but for what was open around the request."""
         lease = self.present_lease()
         if lease is None or lease.connection is None:
+            if lease is not None:
+                lease.session_is_lost = False  # as Django's, which would be closed here
             return
         scope = scopes.find(self.alias)
         if scope is None or scope.unit is current_unit():
@@ -310,11 +339,12 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
 def _leased_class(plain: Any) -> Any:
     """Return a class of ours with leases, under the name of the plain one."""
     names = {*ATTRIBUTES, *plain.connection_attributes}
-    namespace: dict[str, Any] = {name: LeaseAttribute(name) for name in names}
+    namespace: dict[str, Any] = {name: _lease_attribute(name) for name in names}
     namespace |= {
         "__module__": plain.__module__,
         "__qualname__": plain.__qualname__,
         "plain_class": plain,
+        "opens_as_django": plain.ensure_connection is LoomDatabaseMixin.ensure_connection,
     }
     return type(plain.__name__, (LeasedDatabaseMixin, plain), namespace)
 

@@ -27,6 +27,7 @@ class PinnedLeases(LeasesBase):
 
     def pin(self, lease: Lease) -> None:
         """Let a connection belong to the unit: all its code uses it, in turns."""
+        lease.is_pinned_by_transaction = False  # whoever pins it now has another reason
         if lease.pin is not None or self.pinned is not None or lease.slot is None:
             return
         if self.unit is None or self.unit.ended:

@@ -9,6 +9,8 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from greenlet import getcurrent
+
 from django_loom.bridge import SyncCall, current_call, task_of
 
 from .holders import CallSite, call_site, describe, site_of_waiting
@@ -66,8 +68,8 @@ class Holder:
         self._site: CallSite | None = None
         self._call: weakref.ref[SyncCall] | None = None
         self._who: weakref.ref[asyncio.Task[Any] | threading.Thread] | None = None
-        call = current_call()
-        if call is None:
+        call: Any = getcurrent()
+        if type(call) is not SyncCall and (call := current_call()) is None:
             self._who = weakref.ref(threading.current_thread())
             self._site = call_site()
             return

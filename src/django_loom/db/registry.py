@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # What a connection is opened with. Two settings that differ in one of these have two pools.
 _PARAMETERS = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "TIME_ZONE", "OPTIONS")
+_values_of = itemgetter(*_PARAMETERS)
 
 # Reentrant, for the garbage collector may end a call while it is held.
 _lock = threading.RLock()
@@ -28,24 +30,25 @@ inherited_from_parent: list[Any] = []
 class _Known:
     """A pool, and the parameters that its connections have."""
 
-    __slots__ = ("as_they_were", "parameters", "pool", "settings")
+    __slots__ = ("parameters", "pool", "settings")
 
     def __init__(self, settings: dict[str, Any], pool: ConnectionPool) -> None:
         self.settings = settings
-        self.as_they_were = {**settings, "OPTIONS": dict(settings.get("OPTIONS") or ())}
         self.parameters = _parameters(settings)
         self.pool = pool
 
     def serves(self, settings: dict[str, Any]) -> bool:
         """Tell if the pool is open, and connects as these settings say at this moment."""
-        is_served = settings == self.as_they_were or self.parameters == _parameters(settings)
-        return is_served and not self.pool.is_closed
+        try:
+            values = _values_of(settings)
+        except KeyError:  # no settings of Django's, which has put in what the user's leave out
+            values = _parameters(settings)
+        return values == self.parameters and not self.pool.is_closed
 
 
-def _parameters(settings: dict[str, Any]) -> list[Any]:
-    values = [settings.get(name) for name in _PARAMETERS]
-    values[-1] = dict(values[-1] or ())  # as it is now: it may be changed in place
-    return values
+def _parameters(settings: dict[str, Any]) -> tuple[Any, ...]:
+    *values, options = (settings.get(name) for name in _PARAMETERS)
+    return *values, dict(options or ())  # as they are now: they may be changed in place
 
 
 def pool(alias: str = DEFAULT_DB_ALIAS) -> ConnectionPool:

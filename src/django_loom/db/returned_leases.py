@@ -67,6 +67,8 @@ class ReturnedLeases(LeasesBase):
 
     def give_back_if_idle(self, lease: Lease) -> None:
         """Return a connection of a flow unless something needs it; its code waits now."""
+        if lease.is_pinned_by_transaction and self._is_as_taken(lease):
+            self.unpin()
         if lease.pin is None and lease.is_idle(self.settings_dict["AUTOCOMMIT"]):
             if self.engine.session_is_changed(lease.connection) and self.pinned is None:
                 self.pin(lease)
@@ -74,6 +76,21 @@ class ReturnedLeases(LeasesBase):
                 self.give_back(lease)
         elif lease.is_broken():
             self.drop(lease)
+        elif self._has_open_transaction(lease):
+            # A middleware turns autocommit off, and waits for its view → the view's code, in
+            # another flow, would write on another connection, and commit → it is the unit's.
+            self.pin(lease)
+            lease.is_pinned_by_transaction = True
+
+    def _has_open_transaction(self, lease: Lease) -> bool:
+        """Tell if a flow that waits has a transaction open without a block."""
+        return (
+            lease.state is LeaseState.HELD
+            and lease.pin is None
+            and self.pinned is None
+            and not lease.is_needed
+            and self._keeps(lease)
+        )
 
     def statement_ends(self, lease: Lease) -> None:
         """Let go of a lease where nobody will tell of the flow's end.

@@ -95,7 +95,7 @@ class ConnectionStorage:
 
     def thread_waits(self) -> None:
         """Give back what nothing in this thread needs while its code waits for somebody."""
-        flows.thread_waits()
+        flows.before_wait()
 
     def of_this_thread(self) -> ThreadConnections:
         """Return the connection objects of the calling thread itself."""

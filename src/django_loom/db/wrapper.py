@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from greenlet import getcurrent
 
 from django_loom.bridge import (
@@ -64,6 +64,16 @@ def not_own(alias: str) -> DatabaseError:
     )
 
 
+def session_lost(alias: str) -> OperationalError:
+    """Return the error of code whose unit has lost the connection that was pinned to it."""
+    return OperationalError(
+        f"The connection to database {alias!r} was closed, because a statement on it was "
+        "cancelled and could not be ended. Its session had been changed (SET, LISTEN, an "
+        "advisory lock, a temporary table, autocommit, django_loom.pin()), and is lost. To go on "
+        "with a new one call connection.close(), and change that again."
+    )
+
+
 def _awaited(func: Callable[[], Any]) -> Callable[[], Any]:
     # A function, for Django's message about one that fails names it.
     @wraps(func)
@@ -91,12 +101,13 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
     run_on_commit: list[Any]
     leased: bool = False
     managed: bool = False  # django.db.connections handed it out; no copy of somebody's
-    unit: Unit | None = None
+    unit: Unit | None  # None: it is a thread's
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Of a plain wrapper it has no more than who shares the connection, as in a TestCase.
         self.plain_lease = Lease(self.engine)
         self.plain_lease.state = LeaseState.HELD
+        self.unit = None
         super().__init__(*args, **kwargs)
 
     @cached_property
@@ -187,6 +198,8 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         # atomic block then knows that the server rolls back by itself. While it
         # commits, Atomic has unset in_atomic_block already; autocommit tells.
         of.closed_in_transaction = of.in_atomic_block or not of.autocommit
+        # What follows would run without the session that it relies on, such as its search_path.
+        here.session_is_lost = here.pin is not None
         self.close_in_any_state(here)
         if not of.closed_in_transaction:
             of.connection = None

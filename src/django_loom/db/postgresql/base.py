@@ -55,7 +55,7 @@ class PostgreSQLEngine(Engine):
         """Tell if the connection is open, with no query, no transaction and no pipeline."""
         # The mode may differ from what we believe, if its change was cut short: what the
         # next user writes would then never be committed.
-        return bool(connection.is_idle_in(autocommit))
+        return connection.is_idle_in(autocommit)  # type: ignore[no-any-return]
 
     def transaction_is_usable(self, connection: Any) -> bool:
         """Tell if the transaction can be rolled back: no query is running."""
@@ -67,7 +67,7 @@ class PostgreSQLEngine(Engine):
 
     def seems_alive(self, connection: Any) -> bool:
         """Tell if the server has not closed the connection, nor said that it will."""
-        return bool(connection.is_silent())
+        return connection.is_silent()  # type: ignore[no-any-return]
 
     def is_open(self, connection: Any) -> bool:
         """Tell if nobody has closed the driver's connection itself."""
@@ -75,7 +75,7 @@ class PostgreSQLEngine(Engine):
 
     def session_is_changed(self, connection: Any) -> bool:
         """Tell if a statement such as SET or LISTEN has changed the session."""
-        return bool(connection.session_is_changed)
+        return connection.session_is_changed  # type: ignore[no-any-return]
 
     def session_begins(self, connection: Any) -> None:
         """Take the session as it is now for unchanged."""

@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
 from typing import Any, Self
@@ -25,7 +26,7 @@ from django_loom.exceptions import BridgeError
 
 from .cancelling import cancel_in_thread, closed_pgconn, end_query
 from .session import watching
-from .waiting import GeneratorWait, is_readable
+from .waiting import GeneratorWait, readable
 
 # Seconds that a cancelled query gets, to be cancelled in the server as well and to
 # end there. A connection that takes longer is closed: its network has stalled.
@@ -52,6 +53,7 @@ class LoomConnection(psycopg.Connection[Any]):
         # ever when a second greenlet wants it; this one waits on the loop.
         self.lock = Lock()  # type: ignore[assignment]
         self._wait: weakref.ref[GeneratorWait] | None = None
+        self._readable: Callable[[int], list[Any]] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._thread: int | None = None  # the one that waits for the server
         self._is_left = False  # by whoever closed it while a thread was waiting
@@ -224,4 +226,9 @@ class LoomConnection(psycopg.Connection[Any]):
         server has closed the connection, or has sent a farewell whose end is still
         on its way, or, very rarely, a notice: a connection is cheaper than a mistake.
         """
-        return self.pgconn.status == ConnStatus.OK and not is_readable(self.pgconn.socket)
+        if self.pgconn.status != ConnStatus.OK:
+            return False
+        if self._readable is None:
+            # Once: a connection has one socket as long as it lives, and is asked at each taking.
+            self._readable = readable(self.pgconn.socket)
+        return not self._readable(0)

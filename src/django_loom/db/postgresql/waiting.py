@@ -6,7 +6,7 @@ import asyncio
 import select
 import sys
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from time import monotonic
 from typing import Any
 
@@ -126,23 +126,23 @@ class GeneratorWait:
 
 if sys.platform == "win32":
 
-    def is_readable(fileno: int) -> bool:
-        """Tell if the socket has data, or has been closed by its other end."""
-        return bool(select.select([fileno], [], [], 0)[0])
+    def readable(fileno: int) -> Callable[[int], list[Any]]:
+        """Return what tells, given 0, if a socket has data or was closed by its other end."""
+        return lambda timeout: select.select([fileno], [], [], timeout)[0]
 
     def _has_error(fileno: int) -> bool:
         return False
 
 else:
 
-    def is_readable(fileno: int) -> bool:
-        """Tell if the socket has data, or has been closed by its other end."""
+    def readable(fileno: int) -> Callable[[int], list[Any]]:
+        """Return what tells, given 0, if a socket has data or was closed by its other end."""
         return _poll(fileno, select.POLLIN)
 
     def _has_error(fileno: int) -> bool:
-        return _poll(fileno, 0)  # errors are reported always
+        return bool(_poll(fileno, 0)(0))  # errors are reported always
 
-    def _poll(fileno: int, events: int) -> bool:
+    def _poll(fileno: int, events: int) -> Callable[[int], list[Any]]:
         poll = select.poll()
         poll.register(fileno, events)
-        return bool(poll.poll(0))
+        return poll.poll
