@@ -24,6 +24,7 @@ from django_loom.bridge import Lock, current_call, running_loop, suspend
 from django_loom.exceptions import BridgeError
 
 from .cancelling import cancel_in_thread, closed_pgconn, end_query
+from .driver_state import NotingConnection
 from .session import watching
 from .waiting import GeneratorWait, is_readable
 
@@ -39,12 +40,10 @@ class _Opener(psycopg.AsyncConnection[Any]):
         pass  # the protocol connection inside belongs to another object now
 
 
-class LoomConnection(psycopg.Connection[Any]):
+class LoomConnection(NotingConnection):
     """A connection for synchronous code, in threads and on event loops alike."""
 
-    session_is_changed = False  # by a statement, for those that follow
     is_shared = False  # the pool's, so that others follow
-    _transaction_defaults: tuple[Any, Any, Any] = None, None, None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,28 +86,10 @@ class LoomConnection(psycopg.Connection[Any]):
             cursor.__class__ = watching(type(cursor))
         return cursor
 
-    def set_isolation_level(self, value: Any) -> None:
-        """Set the isolation level of the transactions to come; see psycopg."""
-        self.session_is_changed = True
-        super().set_isolation_level(value)
-
-    def set_read_only(self, value: bool | None) -> None:
-        """Set whether the transactions to come only read; see psycopg."""
-        self.session_is_changed = True
-        super().set_read_only(value)
-
-    def set_deferrable(self, value: bool | None) -> None:
-        """Set whether the transactions to come are deferrable; see psycopg."""
-        self.session_is_changed = True
-        super().set_deferrable(value)
-
-    def note_transaction_defaults(self) -> None:
-        """Note how the driver begins transactions, which the server does not know."""
-        self._transaction_defaults = self.isolation_level, self.read_only, self.deferrable
-
-    def restore_transaction_defaults(self) -> None:
-        """Undo what the user's code has set since, as the server's reset cannot."""
-        self.isolation_level, self.read_only, self.deferrable = self._transaction_defaults
+    def watch(self, cursor: Any) -> None:
+        """Let a cursor that somebody has made by its class note what changes the session."""
+        if self.is_shared and isinstance(cursor, psycopg.Cursor):
+            cursor.__class__ = watching(type(cursor))
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Consume a generator of psycopg's, on the loop if the caller runs on one."""

@@ -1,0 +1,152 @@
+"""What code can change on psycopg's connection object, of which the server knows nothing."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import Any
+
+import psycopg
+from psycopg.adapt import AdaptersMap
+
+_ATTRIBUTES = (
+    "row_factory",
+    "cursor_factory",
+    "server_cursor_factory",
+    "prepare_threshold",
+    "prepared_max",
+    "isolation_level",
+    "read_only",
+    "deferrable",
+)
+
+
+class NotingConnection(psycopg.Connection[Any]):
+    """Notes what is changed on it, and can undo that."""
+
+    session_is_changed = False  # for those that follow
+    _opened: DriverState | None = None
+    # As they are when a session begins, to be compared. All else tells when it is set; these
+    # are read for each cursor, where a property would cost more.
+    begun_row_factory: Any = None
+    begun_cursor_factory: Any = None
+    begun_server_cursor_factory: Any = None
+
+    def note_as_opened(self) -> None:
+        """Note what a reset makes of this object."""
+        self._opened = DriverState(self)
+
+    def restore_as_opened(self) -> None:
+        """Undo what the user's code has set since, as the server's reset cannot."""
+        if self._opened is not None:
+            self._opened.restore(self)
+
+    def begin_session(self) -> None:
+        """Take everything as it is now for unchanged."""
+        self._adapters = NotingAdapters(self.adapters, self)
+        self.begun_row_factory = self.row_factory
+        self.begun_cursor_factory = self.cursor_factory
+        self.begun_server_cursor_factory = self.server_cursor_factory
+        self.session_is_changed = False
+
+    def set_isolation_level(self, value: Any) -> None:
+        """Set the isolation level of the transactions to come; see psycopg."""
+        self.session_is_changed = True
+        super().set_isolation_level(value)
+
+    def set_read_only(self, value: bool | None) -> None:
+        """Set whether the transactions to come only read; see psycopg."""
+        self.session_is_changed = True
+        super().set_read_only(value)
+
+    def set_deferrable(self, value: bool | None) -> None:
+        """Set whether the transactions to come are deferrable; see psycopg."""
+        self.session_is_changed = True
+        super().set_deferrable(value)
+
+    @property
+    def prepare_threshold(self) -> int | None:
+        """After how many times a query is prepared; see psycopg."""
+        return super().prepare_threshold
+
+    @prepare_threshold.setter
+    def prepare_threshold(self, value: int | None) -> None:
+        self.session_is_changed = True
+        self._prepared.prepare_threshold = value
+
+    @property
+    def prepared_max(self) -> int | None:
+        """How many prepared queries there may be; see psycopg."""
+        return super().prepared_max
+
+    @prepared_max.setter
+    def prepared_max(self, value: int | None) -> None:
+        self.session_is_changed = True
+        self._prepared.prepared_max = sys.maxsize if value is None else value
+
+    def add_notice_handler(self, callback: Any) -> None:
+        """Let a function have the server's notices; see psycopg."""
+        self.session_is_changed = True
+        super().add_notice_handler(callback)
+
+    def remove_notice_handler(self, callback: Any) -> None:
+        """Undo ``add_notice_handler()``; see psycopg."""
+        self.session_is_changed = True
+        super().remove_notice_handler(callback)
+
+    def add_notify_handler(self, callback: Any) -> None:
+        """Let a function have the notifications; see psycopg."""
+        self.session_is_changed = True
+        super().add_notify_handler(callback)
+
+    def remove_notify_handler(self, callback: Any) -> None:
+        """Undo ``add_notify_handler()``; see psycopg."""
+        self.session_is_changed = True
+        super().remove_notify_handler(callback)
+
+
+class DriverState:
+    """How a connection object was before anybody had it."""
+
+    __slots__ = ("_adapters", "_attributes", "_notice_handlers", "_notify_handlers")
+
+    def __init__(self, connection: NotingConnection) -> None:
+        self._attributes = {name: getattr(connection, name) for name in _ATTRIBUTES}
+        self._adapters = connection.adapters
+        self._notice_handlers = list(connection._notice_handlers)
+        self._notify_handlers = list(connection._notify_handlers)
+
+    def restore(self, connection: NotingConnection) -> None:
+        """Make it so again; what was notified to others, or prepared for them, is forgotten."""
+        for name, value in self._attributes.items():
+            setattr(connection, name, value)
+        connection._adapters = self._adapters
+        connection._notice_handlers[:] = self._notice_handlers
+        connection._notify_handlers[:] = self._notify_handlers
+        if connection._notifies_backlog:
+            connection._notifies_backlog.clear()
+        # DISCARD ALL ends what the server has prepared; psycopg does not always see that.
+        connection._prepared.clear()
+
+
+class NotingAdapters(AdaptersMap):
+    """A copy of a connection's adapters that notes on it what is registered."""
+
+    def __init__(self, adapters: AdaptersMap, connection: NotingConnection) -> None:
+        super().__init__(adapters)
+        self._noting = weakref.ref(connection)  # a cycle would leave it to the collector
+
+    def register_dumper(self, *args: Any, **kwargs: Any) -> None:
+        """Register a dumper; see psycopg."""
+        self._note()
+        super().register_dumper(*args, **kwargs)
+
+    def register_loader(self, *args: Any, **kwargs: Any) -> None:
+        """Register a loader; see psycopg."""
+        self._note()
+        super().register_loader(*args, **kwargs)
+
+    def _note(self) -> None:
+        connection = self._noting()
+        if connection is not None:
+            connection.session_is_changed = True
