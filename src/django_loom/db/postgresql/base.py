@@ -75,11 +75,10 @@ class PostgreSQLEngine(Engine):
 
     def session_is_changed(self, connection: Any) -> bool:
         """Tell if a statement such as SET, or code that uses psycopg, has changed the session."""
-        changed: bool = (
-            connection.session_is_changed
-            or connection.row_factory is not connection.begun_row_factory
-            or connection.cursor_factory is not connection.begun_cursor_factory
-            or connection.server_cursor_factory is not connection.begun_server_cursor_factory
+        changed: bool = connection.session_is_changed or connection.begun_with != (
+            connection.row_factory,
+            connection.cursor_factory,
+            connection.server_cursor_factory,
         )
         return changed
 

@@ -18,6 +18,7 @@ _ATTRIBUTES = (
     "isolation_level",
     "read_only",
     "deferrable",
+    "_adapters",
 )
 
 
@@ -26,11 +27,9 @@ class NotingConnection(psycopg.Connection[Any]):
 
     session_is_changed = False  # for those that follow
     _opened: DriverState | None = None
-    # As they are when a session begins, to be compared. All else tells when it is set; these
-    # are read for each cursor, where a property would cost more.
-    begun_row_factory: Any = None
-    begun_cursor_factory: Any = None
-    begun_server_cursor_factory: Any = None
+    # The factories as they are when a session begins, to be compared. All else tells when it
+    # is set; these are read for each cursor, where a property would cost more.
+    begun_with: tuple[Any, Any, Any] | None = None
 
     def note_as_opened(self) -> None:
         """Note what a reset makes of this object."""
@@ -44,9 +43,7 @@ class NotingConnection(psycopg.Connection[Any]):
     def begin_session(self) -> None:
         """Take everything as it is now for unchanged."""
         self._adapters = NotingAdapters(self.adapters, self)
-        self.begun_row_factory = self.row_factory
-        self.begun_cursor_factory = self.cursor_factory
-        self.begun_server_cursor_factory = self.server_cursor_factory
+        self.begun_with = self.row_factory, self.cursor_factory, self.server_cursor_factory
         self.session_is_changed = False
 
     def set_isolation_level(self, value: Any) -> None:
@@ -108,11 +105,10 @@ class NotingConnection(psycopg.Connection[Any]):
 class DriverState:
     """How a connection object was before anybody had it."""
 
-    __slots__ = ("_adapters", "_attributes", "_notice_handlers", "_notify_handlers")
+    __slots__ = ("_attributes", "_notice_handlers", "_notify_handlers")
 
     def __init__(self, connection: NotingConnection) -> None:
         self._attributes = {name: getattr(connection, name) for name in _ATTRIBUTES}
-        self._adapters = connection.adapters
         self._notice_handlers = list(connection._notice_handlers)
         self._notify_handlers = list(connection._notify_handlers)
 
@@ -120,7 +116,6 @@ class DriverState:
         """Make it so again; what was notified to others, or prepared for them, is forgotten."""
         for name, value in self._attributes.items():
             setattr(connection, name, value)
-        connection._adapters = self._adapters
         connection._notice_handlers[:] = self._notice_handlers
         connection._notify_handlers[:] = self._notify_handlers
         if connection._notifies_backlog:
