@@ -26,19 +26,28 @@ class NotingConnection(psycopg.Connection[Any]):
     """Notes what is changed on it, and can undo that."""
 
     session_is_changed = False  # for those that follow
-    _opened: DriverState | None = None
+    _as_opened: tuple[dict[str, Any], tuple[Any, ...], tuple[Any, ...]] | None = None
     # The factories as they are when a session begins, to be compared. All else tells when it
     # is set; these are read for each cursor, where a property would cost more.
     begun_with: tuple[Any, Any, Any] | None = None
 
     def note_as_opened(self) -> None:
         """Note what a reset makes of this object."""
-        self._opened = DriverState(self)
+        attributes = {name: getattr(self, name) for name in _ATTRIBUTES}
+        self._as_opened = attributes, (*self._notice_handlers,), (*self._notify_handlers,)
 
     def restore_as_opened(self) -> None:
         """Undo what the user's code has set since, as the server's reset cannot."""
-        if self._opened is not None:
-            self._opened.restore(self)
+        if self._as_opened is None:
+            return
+        attributes, notice_handlers, notify_handlers = self._as_opened
+        for name, value in attributes.items():
+            setattr(self, name, value)
+        self._notice_handlers, self._notify_handlers = [*notice_handlers], [*notify_handlers]
+        if self._notifies_backlog:
+            self._notifies_backlog.clear()
+        # The reset ends what the server has prepared; psycopg does not always see that.
+        self._prepared.clear()
 
     def begin_session(self) -> None:
         """Take everything as it is now for unchanged."""
@@ -100,28 +109,6 @@ class NotingConnection(psycopg.Connection[Any]):
         """Undo ``add_notify_handler()``; see psycopg."""
         self.session_is_changed = True
         super().remove_notify_handler(callback)
-
-
-class DriverState:
-    """How a connection object was before anybody had it."""
-
-    __slots__ = ("_attributes", "_notice_handlers", "_notify_handlers")
-
-    def __init__(self, connection: NotingConnection) -> None:
-        self._attributes = {name: getattr(connection, name) for name in _ATTRIBUTES}
-        self._notice_handlers = list(connection._notice_handlers)
-        self._notify_handlers = list(connection._notify_handlers)
-
-    def restore(self, connection: NotingConnection) -> None:
-        """Make it so again; what was notified to others, or prepared for them, is forgotten."""
-        for name, value in self._attributes.items():
-            setattr(connection, name, value)
-        connection._notice_handlers[:] = self._notice_handlers
-        connection._notify_handlers[:] = self._notify_handlers
-        if connection._notifies_backlog:
-            connection._notifies_backlog.clear()
-        # DISCARD ALL ends what the server has prepared; psycopg does not always see that.
-        connection._prepared.clear()
 
 
 class NotingAdapters(AdaptersMap):
