@@ -31,7 +31,7 @@ _ANYWHERE = r"""
     | (?:create|into)\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp(?:orary)?\b
     | with\s+hold\b
 """
-# Each of its branches begins with a letter, and it has no flag for their case: that is how
+# Each branch begins with one of few characters, and no flag makes their case all one: so
 # re finds quickly that there is nothing.
 _CHANGE = re.compile(
     f"{_COMMAND} | {_ANYWHERE}".format(comment=_COMMENT, plain=_PLAIN), re.DOTALL | re.VERBOSE
