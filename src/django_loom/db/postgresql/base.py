@@ -74,18 +74,22 @@ class PostgreSQLEngine(Engine):
         return not connection.closed
 
     def session_is_changed(self, connection: Any) -> bool:
-        """Tell if a statement such as SET or LISTEN has changed the session."""
-        return connection.session_is_changed  # type: ignore[no-any-return]
+        """Tell if a statement such as SET, or code that uses psycopg, has changed the session."""
+        changed: bool = connection.session_is_changed or connection.begun_with != (
+            connection.row_factory,
+            connection.cursor_factory,
+            connection.server_cursor_factory,
+        )
+        return changed
 
     def session_begins(self, connection: Any) -> None:
         """Take the session as it is now for unchanged."""
         connection.is_shared = True
-        connection.note_transaction_defaults()
-        connection.session_is_changed = False
+        connection.begin_session()
 
     def reset_session(self, connection: Any) -> None:
         """Forget settings, locks, channels, temporary tables and prepared statements."""
-        connection.restore_transaction_defaults()
+        connection.restore_as_opened()
         with connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
 
@@ -107,7 +111,10 @@ class PostgreSQLMixin(LoomDatabaseMixin):
         """Make a server-side cursor, whose name is its own: units share connections."""
         if self.leased:
             self._named_cursor_idx = next(_cursor_numbers)
-        return super().chunked_cursor()
+        cursor = super().chunked_cursor()
+        if self.leased:
+            self.connection.watch(cursor.cursor)  # Django makes it by its class, not by cursor()
+        return cursor
 
     @property
     def pool(self) -> Any:
@@ -129,6 +136,13 @@ class PostgreSQLMixin(LoomDatabaseMixin):
             limit = math.ceil(min(self.lease_timeout, _LONGEST_CONNECTING))
             conn_params = {**conn_params, "connect_timeout": max(limit, 1)}
         return super().get_new_connection(conn_params)
+
+    def init_connection_state(self) -> None:
+        """Begin a session; see Django's ``BaseDatabaseWrapper``."""
+        # Before the receivers of connection_created, which a reset sends as well.
+        if self.leased:
+            self.connection.note_as_opened()
+        super().init_connection_state()
 
 
 class DatabaseWrapper(PostgreSQLMixin, base.DatabaseWrapper):

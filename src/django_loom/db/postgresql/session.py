@@ -3,110 +3,104 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+from psycopg import sql
 from psycopg.abc import Query
 
-# Command tags (PostgreSQL documentation, "CommandComplete"). SET's own is looked at below.
-_TAGS = frozenset(
-    (
-        b"RESET",
-        b"LISTEN",
-        b"UNLISTEN",
-        b"PREPARE",
-        b"DEALLOCATE",
-        b"DEALLOCATE ALL",
-        b"LOAD",
-        b"DISCARD",
-        b"DISCARD ALL",
-        b"DISCARD PLANS",
-        b"DISCARD SEQUENCES",
-        b"DISCARD TEMP",
+_COMMENT = r"--[^\r\n]*|/\*(?:(?!/\*|\*/).)*\*/"
+# What does not end with the transaction. A comment in a comment: who knows what follows.
+_COMMAND = r"""
+    ; (?:\s|{comment})*+ (?:
+        set\b (?!\s+(?:local|transaction|constraints)\s+[\w"])
+        | (?:reset|listen|unlisten|deallocate|load|discard)\b
+        | prepare\b (?!\s+transaction\b)
+        | /\*
     )
+"""
+# An argument of set_config(..., true) that ends where it seems to.
+_PLAIN = r"\s*(?:'(?:[^']|'')*'|%s|%\(\w+\)s|[\w.$]+)(?:::\w+)?\s*"
+_ANYWHERE = r"""
+    set_config"? \s*\( (?!{plain},{plain},\s*true\s*\))
+    | set(?:seed|_limit)"? \s*\(
+    | pg_(?:try_)?advisory_lock
+    | pg_temp\b
+    | update\s+(?:only\s+)?[\w."]*\bpg_settings\b
+    | (?:create|into)\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp(?:orary)?\b
+    | with\s+hold\b
+"""
+# Each branch begins with one of few characters, and no flag makes their case all one: so
+# re finds quickly that there is nothing.
+_CHANGE = re.compile(
+    f"{_COMMAND} | {_ANYWHERE}".format(comment=_COMMENT, plain=_PLAIN), re.DOTALL | re.VERBOSE
 )
-_TELLING = _TAGS | {b"SET"}
-_SET_FOR_TRANSACTION = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
-_AT_BEGIN = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
-    r"(?:set|reset|listen|unlisten|prepare|deallocate|load|discard)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_IN_TEXT = re.compile(
-    r"set_config\s*\((?![^()]*,\s*true\s*\))"
-    r"|pg_(?:try_)?advisory_lock"
-    r"|\b(?:create|into)\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp(?:orary)?\b"
-    r"|\bpg_temp\b"
-    r"|\bwith\s+hold\b"
-    r"|;\s*(?:set|reset|listen|unlisten|prepare|load|discard)\b",
-    re.IGNORECASE,
-)
-
-
-def changes_session(query: Query, tag: bytes | None) -> bool:
-    """Tell if a statement has changed more of its session than its transaction.
-
-    What a function or a DO block does is not seen: ``OPTIONS["pool"]["per_unit"]`` and
-    ``django_loom.pin()`` are for those.
-
-    :param tag: the command tag that the server answered, such as ``b"SET"``.
-    """
-    if tag in _TAGS:
-        return True
-    text = _text(query)
-    if tag == b"SET":
-        return _SET_FOR_TRANSACTION.match(text) is None
-    return _text_changes_session(text)
-
-
-def may_have_changed_session(query: Query) -> bool:
-    """Tell the same of a statement that was cut short, whose answer nobody has seen."""
-    text = _text(query)
-    return _text_changes_session(text) or _AT_BEGIN.match(text) is not None
-
-
-def _text(query: Query) -> str:
-    if isinstance(query, str):
-        return query
-    return query.decode("utf-8", "replace") if isinstance(query, bytes) else str(query)
+_ANY_COMMENT = re.compile(_COMMENT, re.DOTALL)
 
 
 @lru_cache(maxsize=2000)
-def _text_changes_session(query: str) -> bool:
-    return _IN_TEXT.search(query) is not None
+def changes_session(text: str) -> bool:
+    """Tell if statements may change more of their session than their transaction.
+
+    In doubt they do, which costs a reset. What a function or a DO block does is not seen:
+    ``OPTIONS["pool"]["per_unit"]`` and ``django_loom.pin()`` are for those.
+    """
+    text = f";{text.lower()}"
+    if _CHANGE.search(text):
+        return True
+    # As it stands as well: what seems a comment may be in a string.
+    return _CHANGE.search(_ANY_COMMENT.sub(" ", text)) is not None
+
+
+def text_of(query: Query, cursor: Any) -> str:
+    """Return the text of a query; nothing for one that can't be sent."""
+    if isinstance(query, str):
+        return query
+    if isinstance(query, bytes):
+        return query.decode("utf-8", "replace")
+    with suppress(Exception):  # the driver is about to raise it
+        return sql.as_string(query, cursor)
+    return ""
 
 
 def _watching(cursor_class: Any) -> Any:
-    """Return the class of cursors, noting on the connection what changes its session."""
+    """Return the class of cursors, noting on the connection what changes its session.
+
+    Before it is sent: cancelled, and the server has answered already, unread → the connection
+    is idle, with a lock or a setting of which nobody knows → it's noted by then. So it is with
+    what a pipeline, a copy or a stream does later.
+    """
+    if getattr(cursor_class, "notes_session", False):
+        return cursor_class
 
     class Watching(cursor_class):
         __slots__ = ()
         notes_session = True
 
         def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                result = super().execute(query, *args, **kwargs)
-            except BaseException:
-                # Cancelled, and the server has answered already, unread → the connection is
-                # idle, with a lock or a setting of which no tag tells → the text has to do.
-                if may_have_changed_session(query):
-                    self._conn.session_is_changed = True
-                raise
+            # What _note() does, without the call.
             connection = self._conn
-            if not connection.session_is_changed:
-                last = self.pgresult
-                tag = None if last is None else last.command_status
-                if type(query) is str and tag not in _TELLING:
-                    is_changed = _text_changes_session(query)  # as mostly; without a call more
-                else:
-                    is_changed = changes_session(query, tag)
-                if is_changed:
-                    connection.session_is_changed = True
-            return result
+            if not connection.session_is_changed and changes_session(
+                query if type(query) is str else text_of(query, self)
+            ):
+                connection.session_is_changed = True
+            return super().execute(query, *args, **kwargs)
 
         def executemany(self, query: Any, *args: Any, **kwargs: Any) -> None:
+            self._note(query)
             super().executemany(query, *args, **kwargs)
-            if not self._conn.session_is_changed and changes_session(query, None):
+
+        def stream(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            self._note(query)
+            return super().stream(query, *args, **kwargs)
+
+        def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+            self._note(statement)
+            return super().copy(statement, *args, **kwargs)
+
+        def _note(self, query: Any) -> None:
+            if changes_session(text_of(query, self)):
                 self._conn.session_is_changed = True
 
     Watching.__name__ = cursor_class.__name__
