@@ -11,12 +11,13 @@ import gc
 import sys
 from _thread import _local
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
-from ..bridge import Unit, current_unit
+from ..bridge import Unit, context_value, current_unit
 from ..bridge.unit import unit_variable
 from .policy import belongs_to_threads
-from .values import UsedLocals, Values, ValuesByUnit, used_locals
+from .values import Making, UsedLocals, Values, ValuesByUnit, used_locals
 
 ThreadLocal = _local  # the real one, whatever `threading.local` is now
 _get = object.__getattribute__
@@ -24,6 +25,7 @@ _get_of_thread = ThreadLocal.__getattribute__
 # In the values of a thread for which __init__ has not run, since the local was made
 # there but in a unit. No name of an attribute is like it.
 _UNBEGUN: Any = object()
+_makings: ContextVar[tuple[Making, ...] | None] = ContextVar("loom_makings", default=None)
 
 
 class LocalBase(ThreadLocal):
@@ -197,15 +199,28 @@ def _values_of_thread(local: LocalBase, table: ValuesByUnit) -> Values:
 def _begin(local: LocalBase, table: ValuesByUnit, unit: Unit) -> Values:
     """Make the values of a unit that uses the local for the first time."""
     used = used_locals(unit)
-    made: Values = {}
-    values = used.put(table, made)
-    if values is made:
-        try:
+    if type(local).__init__ is object.__init__:
+        return used.put(table, {})
+    for making in context_value(_makings) or ():
+        if making.used is used and making.table is table and not making.is_over:
+            return making.values  # this code is in __init__, or was started there
+    values = used.whole(table)
+    return _make_values(local, used, table) if values is None else values
+
+
+def _make_values(local: LocalBase, used: UsedLocals, table: ValuesByUnit) -> Values:
+    around = _makings.get()
+    making = used.begin(table)
+    _makings.set((*(around or ()), making))
+    try:
+        if used.whole(table) is None:  # another's may be, since it was asked
             _initialize(local, table)
-        except BaseException:
-            used.remove(table)
-            raise
-    return values
+            used.add_whole(making)
+    finally:
+        _makings.set(around)
+        used.end_making(making)
+    whole: Any = used.whole(table)
+    return whole  # type: ignore[no-any-return]
 
 
 def _initialize(local: LocalBase, table: ValuesByUnit) -> None:
