@@ -177,6 +177,8 @@ def test_a_module_that_cannot_be_found_is_not_mentioned(project: dict[str, str])
         checks.check_loom_setting,
         checks.check_asgi_module,
         checks.check_thread_locals,
+        checks.check_thread_keys,
+        checks.check_locks,
     ],
 )
 def test_django_runs_each_check(check: Callable[..., object]) -> None:
@@ -187,4 +189,4 @@ def test_each_id_is_documented_once() -> None:
     source = inspect.getsource(checks)
     ids = re.findall(r'id="(django_loom\.[EW]\d{3})"', source)
     assert sorted(ids) == re.findall(r"``(django_loom\.[EW]\d{3})``", str(checks.__doc__))
-    assert len(ids) == len(set(ids)) == 5
+    assert len(ids) == len(set(ids)) == 7

@@ -11,6 +11,10 @@
                        WSGI_APPLICATION.
 ``django_loom.W003``   A module of the project made a ``threading.local``, or a subclass of it,
                        before django-loom was loaded, in a place where it cannot be replaced.
+``django_loom.W004``   A module of the project, its apps or its middleware asks which thread it
+                       is in: ``threading.current_thread()`` or ``get_ident()``. What it keeps
+                       by that is not the request's. A thread's name is not meant.
+``django_loom.W005``   A module of the middleware makes a lock of threads, such as an ``RLock``.
 =====================  ==========================================================================
 
 What cannot be left to a check is an error at start: an unsupported version of Python or
@@ -29,7 +33,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from .conf import loom_settings
 from .exceptions import LoomSettingError
-from .units import sweep
+from .units import identities, sweep
 
 
 def register_checks() -> None:
@@ -39,6 +43,8 @@ def register_checks() -> None:
     register(check_loom_setting)
     register(check_asgi_module)
     register(check_thread_locals)
+    register(check_thread_keys)
+    register(check_locks)
 
 
 def check_engines(**kwargs: Any) -> list[CheckMessage]:
@@ -111,6 +117,40 @@ def check_thread_locals(**kwargs: Any) -> list[CheckMessage]:
             id="django_loom.W003",
         )
         for module, name in found
+    ]
+
+
+def check_thread_keys(**kwargs: Any) -> list[CheckMessage]:
+    """Look for code of the project that may keep something by its thread."""
+    return [
+        Warning(
+            f"{use.module} asks for its thread in line {use.line} ({use.name}): it has the same "
+            "thread for concurrent requests, and others for parts of one request.",
+            hint=(
+                "Where it keeps a value by the thread, use a threading.local, which has the "
+                "request's values here, or a context variable."
+            ),
+            id="django_loom.W004",
+        )
+        for use in identities.thread_keys()
+    ]
+
+
+def check_locks(**kwargs: Any) -> list[CheckMessage]:
+    """Look for locks in the modules of the middleware, which runs on the loop."""
+    return [
+        Warning(
+            f"{use.module} has a lock of threads in line {use.line} ({use.name}). Requests on the "
+            "loop have one thread: an RLock does not keep them apart, and each of them waits "
+            "for ever for another lock that one holds while it waits.",
+            hint=(
+                "Hold it across no query and no get_response(). For what has to wait use a lock "
+                "of the database, as select_for_update() takes, or an async middleware with an "
+                "asyncio.Lock."
+            ),
+            id="django_loom.W005",
+        )
+        for use in identities.locks_of_middleware()
     ]
 
 

@@ -20,6 +20,7 @@ from operator import attrgetter
 from types import MethodType
 from typing import Any
 
+import asgiref.local
 import asgiref.sync
 import django
 from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, iscoroutinefunction
@@ -372,8 +373,7 @@ def install() -> None:
 def uninstall() -> None:
     """Put every name back, as tests do."""
     while _replaced:
-        owner, name, original = _replaced.pop()
-        setattr(owner, name, original)
+        _put(*_replaced.pop())
     while _rebound:
         _, owner, name, original = _rebound.pop()
         setattr(owner, name, original)
@@ -390,10 +390,16 @@ def _replace_older_locals() -> None:
     """Replace locals that the project made before the app was loaded."""
     for found in sweep.replacements():
         try:
-            setattr(found.owner, found.attribute, found.replacement)
+            _put(found.owner, found.attribute, found.replacement)
         except (AttributeError, TypeError):
             continue  # a class or an object that refuses: the system check names it
         _replaced.append((found.owner, found.attribute, found.value))
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    # An asgiref local takes an attribute that is set for one of its values.
+    put = object.__setattr__ if type(owner).__module__ == asgiref.local.__name__ else setattr
+    put(owner, name, value)
 
 
 def _applies(row: Rebinding) -> bool:

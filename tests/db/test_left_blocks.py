@@ -7,7 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -221,6 +221,77 @@ def test_a_generator_that_is_closed_after_its_unit_ends_nothing_of_others(
         assert await Author.objects.using(alias).acount() == 0
 
     loop_runner(main)
+
+
+class Holder:
+    """Has a generator, and may be left to the garbage collector with it."""
+
+    def __init__(self, parts: Iterator[str]) -> None:
+        self.parts: Any = parts
+
+    def close(self) -> None:
+        self.parts.close()
+
+    def collect(self) -> None:
+        self.cycle, self.parts = [self.parts], None
+        self.cycle.append(self.cycle)
+        del self.cycle
+        gc.collect()
+
+
+@pytest.mark.parametrize("end", [Holder.close, Holder.collect])
+@each_pin
+def test_an_abandoned_block_that_is_left_in_a_block_of_another_unit_ends_nothing(
+    loop_runner: LoopRunner, pin: Pin, alias: str, end: Callable[[Holder], None]
+) -> None:
+    def parts() -> Iterator[str]:
+        with transaction.atomic(alias), transaction.atomic(alias):
+            Author.objects.using(alias).create(name="lost")
+            yield "a part"
+
+    def others(left: Holder, fails: bool) -> None:
+        with transaction.atomic(alias):
+            Author.objects.using(alias).create(name=f"first, fails: {fails}")
+            end(left)
+            assert connections[alias].in_atomic_block
+            Author.objects.using(alias).create(name=f"second, fails: {fails}")
+            if fails:
+                raise LookupError
+
+    async def main() -> None:
+        for fails in (False, True):
+            left = Holder(parts())
+            with unit_of_work():
+                async with pin(alias):
+                    await run_sync(next, left.parts)
+            await aeventually(lambda: in_use(alias) == 0)
+            with unit_of_work(), suppress(LookupError):
+                await run_sync(others, left, fails)
+        names = Author.objects.using(alias).order_by("pk").values_list("name", flat=True)
+        assert [name async for name in names] == ["first, fails: False", "second, fails: False"]
+
+    loop_runner(main)
+
+
+def test_one_atomic_object_of_an_abandoned_block_and_of_an_open_one() -> None:
+    block = transaction.atomic()
+
+    def parts() -> Iterator[str]:
+        with block:
+            Author.objects.create(name="lost")
+            yield "a part"
+
+    with unit_of_work():
+        left = Holder(parts())
+        next(left.parts)
+    with unit_of_work(), transaction.atomic():
+        with block:
+            Author.objects.create(name="kept")
+        Author.objects.create(name="kept as well")
+        with block:
+            left.collect()
+            Author.objects.create(name="kept, too")
+    assert Author.objects.count() == 3
 
 
 @each_pin

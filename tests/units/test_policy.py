@@ -52,7 +52,7 @@ def of_threads(local: Any) -> bool:
 
 
 EXCLUDED = [
-    "asgiref.local",
+    "asgiref.sync",
     "concurrent.futures.thread",
     "coverage",
     "django.utils.translation.trans_real",

@@ -6,15 +6,16 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import greenlet
 import pytest
 from asgiref.sync import sync_to_async
 
 from django_loom import await_, run_sync
-from django_loom.bridge import unit_of_work
+from django_loom.bridge import current_call, unit_of_work
 from tests.loops import LoopRunner
+from tests.polling import aeventually
 from tests.units.tools import in_another_unit, in_thread
 
 UNITS = 50
@@ -173,26 +174,138 @@ def test_a_greenlet_that_a_library_starts_in_a_call_is_in_its_unit() -> None:
     assert asyncio.run(main()) == (1, {"x": 2})
 
 
-def test_two_threads_of_one_unit_that_meet_in_init_get_the_same_values() -> None:
-    meets = threading.Barrier(2)
-    waits = False
+class Making(threading.local):
+    """In a unit, each `__init__` takes the next of the gates, and waits until that opens."""
 
-    class Meeting(threading.local):
+    gates: ClassVar[list[threading.Event]] = []
+    entered: ClassVar[list[threading.Event]] = []
+    failing: ClassVar[set[int]] = set()
+
+    def __init__(self) -> None:
+        if not self.gates:
+            return
+        number = int(self.entered[0].is_set())
+        self.log = [f"{number} begins"]
+        self.entered[number].set()
+        wait_for(self.gates[number])
+        self.log.append(f"{number} ends")
+        if number in self.failing:
+            raise LookupError
+
+
+@pytest.fixture
+def making(monkeypatch: pytest.MonkeyPatch) -> Making:
+    made = Making()
+    monkeypatch.setattr(Making, "gates", [threading.Event(), threading.Event()])
+    monkeypatch.setattr(Making, "entered", [threading.Event(), threading.Event()])
+    monkeypatch.setattr(Making, "failing", set())
+    return made
+
+
+def wait_for(event: threading.Event) -> None:
+    if current_call() is None:
+        assert event.wait(30)
+    else:
+        await_(aeventually(event.is_set))
+
+
+async def two_in_init(run: Any, making: Making) -> list[asyncio.Task[Any]]:
+    flows = []
+    for entered in Making.entered:
+        flows.append(asyncio.create_task(run(lambda: making.log)))
+        await aeventually(entered.is_set)
+    return flows
+
+
+in_flows = pytest.mark.parametrize("run", [run_sync, asyncio.to_thread])
+
+
+@in_flows
+@pytest.mark.parametrize("first", [0, 1])
+def test_flows_that_meet_in_init_make_each_their_own_and_the_first_whole_stay(
+    making: Making, run: Any, first: int
+) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            flows = await two_in_init(run, making)
+            Making.gates[first].set()
+            seen = [await flows[first]]
+            assert await run(lambda: making.log) is seen[0]
+            assert not flows[1 - first].done()
+            Making.gates[1 - first].set()
+            seen.append(await flows[1 - first])
+            assert seen == [[f"{first} begins", f"{first} ends"]] * 2
+            assert seen[0] is seen[1] is making.log
+
+    asyncio.run(main())
+
+
+@in_flows
+def test_an_init_that_fails_beside_another_leaves_nothing(making: Making, run: Any) -> None:
+    Making.failing.add(0)
+
+    async def main() -> None:
+        with unit_of_work():
+            flows = await two_in_init(run, making)
+            Making.gates[0].set()
+            with pytest.raises(LookupError):
+                await flows[0]
+            Making.gates[1].set()
+            assert await flows[1] == ["1 begins", "1 ends"]
+            assert vars(making)["log"] == ["1 begins", "1 ends"]
+
+    asyncio.run(main())
+
+
+@in_flows
+def test_values_that_are_whole_after_the_end_of_their_unit(making: Making, run: Any) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            flows = await two_in_init(run, making)
+            Making.gates[1].set()
+            await flows[1]
+        Making.gates[0].set()
+        assert await flows[0] is await flows[1]
+
+    asyncio.run(main())
+
+
+def test_code_that_init_starts_sees_what_that_makes() -> None:
+    class Asking(threading.local):
         def __init__(self) -> None:
-            if waits:
-                meets.wait(30)
+            if current_call() is None:
+                return
+            self.seen = ["begun"]
+            await_(run_sync(note, "call"))
+            await_(asyncio.to_thread(note, "thread"))
+            greenlet.greenlet(note).switch("greenlet")
+            await_(start())
 
-        @property
-        def values(self) -> Any:
-            return self.__dict__
+    def note(name: str) -> None:
+        local.seen.append(name)
 
-    local = Meeting()
-    waits = True
-    with unit_of_work(), ThreadPoolExecutor(1) as pool:
-        context = contextvars.copy_context()
-        other = pool.submit(context.run, lambda: local.values)
-        meets.wait(30)  # the other is in __init__; this thread does not run it again
-        assert local.values is other.result(30)
+    async def outlives(goes_on: asyncio.Event) -> None:
+        note("task")
+        await goes_on.wait()
+        note("outlives")
+
+    async def start() -> None:
+        goes_on = asyncio.Event()
+        tasks.append((asyncio.create_task(outlives(goes_on)), goes_on))
+
+    local = Asking()
+    tasks: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+
+    async def main() -> None:
+        with unit_of_work():
+            seen = await run_sync(lambda: local.seen)
+            ((task, goes_on),) = tasks
+            goes_on.set()
+            await task
+            assert local.seen is seen
+            assert seen == ["begun", "call", "thread", "greenlet", "task", "outlives"]
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("unit_first", [True, False])

@@ -1,9 +1,9 @@
-"""Query logs and execute wrappers of code on a loop: per context, not per connection.
+"""Query logs and execute wrappers of units and loops: per context, not per connection.
 
-On a loop one connection serves many tasks in turn, and one task uses many. What
-``CaptureQueriesContext`` or ``connection.execute_wrapper()`` asks for must hold
-for the code inside the ``with`` block and the tasks that it starts, no others.
-That includes a loop which synchronous code runs inside the block.
+A unit's connection object serves many tasks and threads, and code on a loop uses many.
+What ``CaptureQueriesContext`` or ``connection.execute_wrapper()`` asks for must hold
+for the code inside the ``with`` block and the tasks and threads that it starts, no
+others. That includes a loop which synchronous code runs inside the block.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_loom.bridge import current_call
+from django_loom.bridge import current_call, current_unit
 
 ExecuteWrapper = Callable[..., Any]
 Query = dict[str, str]
@@ -55,14 +55,66 @@ captures_variable: ContextVar[Mapping[str, _Capture]] = ContextVar(
     "loom_query_captures", default=_NONE
 )
 """The databases whose queries the context logs, or has logged."""
-# With each, the connection that has it in its own list already, if one has.
-_Wrappers = Mapping[str, tuple[tuple[ExecuteWrapper, object], ...]]
-_wrappers: ContextVar[_Wrappers] = ContextVar("loom_execute_wrappers", default=_NONE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """A block whose queries are wrapped: inside what the connection had when it was entered."""
+
+    wrapper: ExecuteWrapper
+    around: tuple[ExecuteWrapper, ...]
+    plain: object  # the connection that has it in its own list, as that of plain code does
+
+
+class WrappersInBlocks(list[ExecuteWrapper]):
+    """A connection's wrappers, with those of the blocks that the calling code is in.
+
+    What is added or removed by hand is the connection's, and so its unit's.
+    """
+
+    def __init__(self, own: list[ExecuteWrapper], blocks: list[_Block]) -> None:
+        super().__init__(own)
+        self.own = own
+        for block in reversed(blocks):  # each goes before those that are inside it
+            after = [place + 1 for place, each in enumerate(own) if each in block.around]
+            super().insert(max(after, default=0), block.wrapper)
+
+    def append(self, wrapper: ExecuteWrapper, /) -> None:
+        """Add the innermost wrapper."""
+        super().append(wrapper)
+        self.own.append(wrapper)
+
+    def insert(self, index: Any, wrapper: ExecuteWrapper, /) -> None:
+        """Add a wrapper, as at 0 the outermost."""
+        super().insert(index, wrapper)
+        self.own.insert(index, wrapper)
+
+    def remove(self, wrapper: ExecuteWrapper, /) -> None:
+        """Remove one of the connection's own."""
+        self.own.remove(wrapper)
+        super().remove(wrapper)
+
+    def pop(self, index: Any = -1, /) -> ExecuteWrapper:
+        """Remove one at its place, but not that of a block."""
+        wrapper = super().pop(index)
+        if wrapper in self.own:
+            self.own.remove(wrapper)
+        return wrapper
+
+
+_blocks: ContextVar[Mapping[str, tuple[_Block, ...]]] = ContextVar(
+    "loom_execute_wrappers", default=_NONE
+)
 
 
 def on_loop() -> bool:
     """Tell if the calling code runs on an event loop, in a coroutine or below one."""
     return current_call() is not None or _get_running_loop() is not None
+
+
+def _is_plain() -> bool:
+    """Tell if the calling code has its thread's connection to itself, as in Django."""
+    return not on_loop() and current_unit() is None
 
 
 def begin_logs(**signal: Any) -> None:
@@ -107,7 +159,7 @@ class QueryCaptureMixin:
 
     @force_debug_cursor.setter
     def force_debug_cursor(self, value: bool) -> None:
-        if not self.managed or not on_loop():
+        if not self.managed or _is_plain():
             self._force_debug_cursor = value
         if self.managed:  # a new one is not yet: it says nothing of the context
             self._set_capture(value)
@@ -118,17 +170,17 @@ class QueryCaptureMixin:
 
     def _set_capture(self, forced: bool) -> None:
         known = dict(captures_variable.get())
-        if forced or on_loop():
+        if forced or not _is_plain():
             known[self.alias] = _Capture(forced, self._log_of_capture(forced))
         else:
             known.pop(self.alias, None)
         captures_variable.set(known)
 
     def _log_of_capture(self, forced: bool) -> deque[Query]:
-        """Return a log of its own for a block on a loop, lest tasks beside it share it."""
+        """Return a log of its own for a unit's block, lest tasks and threads beside it share it."""
         capture = self._capture()
         outer = capture.log if capture is not None and capture.forced else None
-        if not on_loop():
+        if _is_plain():
             return self._queries_log if outer is None else outer
         if not forced:
             return self.queries_log
@@ -154,30 +206,42 @@ class QueryCaptureMixin:
 
     @property
     def execute_wrappers(self) -> list[ExecuteWrapper]:
-        """The wrappers around each query: the connection's own, then the context's."""
-        own = self._execute_wrappers
-        wrappers = _wrappers.get()
-        if wrappers and wrappers.get(self.alias) and self.managed:
-            return [*own, *(each for each, has in wrappers[self.alias] if has is not self)]
-        return own
+        """The wrappers around each query, the outermost first."""
+        blocks = _blocks.get()
+        if blocks and self.managed and (known := blocks.get(self.alias)):
+            return self._with_blocks(known)
+        return self._execute_wrappers
 
     @execute_wrappers.setter
     def execute_wrappers(self, value: list[ExecuteWrapper]) -> None:
-        self._execute_wrappers = value
+        self._execute_wrappers = value.own if isinstance(value, WrappersInBlocks) else value
+
+    def _with_blocks(self, known: tuple[_Block, ...]) -> list[ExecuteWrapper]:
+        own = self._execute_wrappers
+        is_plain = _is_plain()
+        blocks = [
+            each for each in known if each.plain is None or not (is_plain or each.plain is self)
+        ]
+        return WrappersInBlocks(own, blocks) if blocks else own
 
     @contextmanager
     def execute_wrapper(self, wrapper: ExecuteWrapper) -> Iterator[None]:
         """Apply the wrapper to the queries of the block, as Django's own does."""
-        with ExitStack() as stack:
-            if not self.managed or not on_loop():
-                self._execute_wrappers.append(wrapper)
-                stack.callback(self._execute_wrappers.pop)
-            if self.managed:
-                before = _wrappers.get().get(self.alias, ())
-                has = None if on_loop() else self
-                _wrappers.set({**_wrappers.get(), self.alias: (*before, (wrapper, has))})
-                stack.callback(self._restore_wrappers, before)
+        is_plain = not self.managed or _is_plain()
+        block = _Block(wrapper, tuple(self._execute_wrappers), self if is_plain else None)
+        if is_plain:
+            self._execute_wrappers.append(wrapper)
+        if self.managed:
+            self._set_blocks(lambda known: (*known, block))
+        try:
             yield
+        finally:
+            if is_plain:
+                self._execute_wrappers.pop()
+            # A generator may be left in its block, and end in the midst of another's.
+            if self.managed:
+                self._set_blocks(lambda known: tuple(k for k in known if k is not block))
 
-    def _restore_wrappers(self, before: tuple[tuple[ExecuteWrapper, object], ...]) -> None:
-        _wrappers.set({**_wrappers.get(), self.alias: before})
+    def _set_blocks(self, change: Callable[[tuple[_Block, ...]], tuple[_Block, ...]]) -> None:
+        known = _blocks.get()
+        _blocks.set({**known, self.alias: change(known.get(self.alias, ()))})

@@ -25,6 +25,7 @@ from contextvars import ContextVar
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from django.db import DEFAULT_DB_ALIAS
 from greenlet import getcurrent
 
 from django_loom.bridge import (
@@ -34,6 +35,7 @@ from django_loom.bridge import (
     context_value,
     current_call,
     current_unit,
+    is_collecting,
     suspend,
 )
 from django_loom.exceptions import TransactionBusy
@@ -94,7 +96,8 @@ class Scope:
         # The thread whose plain code opened it, or None for code on a loop.
         self.thread = get_ident() if current_call() is None else None
         self.unit: Unit | None = current_unit()
-        self.entered: list[Scope] | None = None  # the open scopes of Django's block
+        # The open scopes of Django's block, and None for each that was abandoned.
+        self.entered: list[Scope | None] | None = None
         self.opener: object = None  # the AsyncAtomic, if one has opened it
         self.in_generator = False  # opened by an async generator, which may be left
         # Of a block on a connection that its own flow has not taken: who ends that may be another.
@@ -327,16 +330,33 @@ def close_scope(scope: Scope) -> None:
 def abandon(lease: Lease) -> None:
     """End the blocks that nobody will leave; who waits for a turn in one goes on without it."""
     while lease.scopes:
-        lease.scopes[-1].abandoned = True
-        _end(lease.scopes[-1])
+        scope = lease.scopes[-1]
+        if scope.entered is not None:
+            scope.entered.append(None)
+        scope.abandoned = True
+        _end(scope)
 
 
-def leave_abandoned(alias: str) -> bool:
-    """Leave the context's innermost block if that was abandoned; tell if it was."""
-    scope = (scopes_variable.get() or {}).get(alias)
-    if scope is None or not scope.abandoned:
+def leave_abandoned(block: Any) -> bool:
+    """Leave a block if it was abandoned, and so has nothing to end; tell if it was.
+
+    Its generator lives on in a cycle, and is freed in the midst of another's block → that
+    would end in its place → what was abandoned is the block's own to know.
+    """
+    entered = vars(block).get("_loom_scopes", ())
+    if None not in entered:
         return False
-    _set(alias, scope.parent)
+    alias = block.using or DEFAULT_DB_ALIAS
+    # One object may be in use more than once, as that of a decorator is.
+    scope = None if is_collecting() else find(alias)
+    while scope is not None:
+        if scope in entered:
+            return False
+        scope = scope.parent
+    entered.remove(None)
+    scope = (scopes_variable.get() or {}).get(alias)
+    if scope is not None and scope.abandoned:
+        _set(alias, scope.parent)
     return True
 
 

@@ -100,6 +100,8 @@ def exit(
 
     :param django_exit: what that was before.
     """
+    if scopes.leave_abandoned(block):
+        return
     if is_collecting() and (left := scopes.of_block(block)) is not None:
         # The collector runs in whatever code allocates something, and ends a generator that
         # others have left → the connection found here is that code's, which would lose its
@@ -109,8 +111,7 @@ def exit(
         return
     connection: Any = get_connection(block.using)
     if not isinstance(connection, LoomDatabaseMixin) or not connection.scopes:
-        if not scopes.leave_abandoned(block.using or DEFAULT_DB_ALIAS):
-            django_exit(block, exc_type, exc, traceback)
+        django_exit(block, exc_type, exc, traceback)
         return
     lease = connection.lease_here()
     call = current_call()

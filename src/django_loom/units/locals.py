@@ -11,12 +11,14 @@ import gc
 import sys
 from _thread import _local
 from collections.abc import Mapping
+from contextvars import ContextVar
+from types import FrameType
 from typing import Any
 
-from ..bridge import Unit, current_unit
+from ..bridge import Unit, context_value, current_unit
 from ..bridge.unit import unit_variable
 from .policy import belongs_to_threads
-from .values import UsedLocals, Values, ValuesByUnit, used_locals
+from .values import Making, UsedLocals, Values, ValuesByUnit, used_locals
 
 ThreadLocal = _local  # the real one, whatever `threading.local` is now
 _get = object.__getattribute__
@@ -24,6 +26,7 @@ _get_of_thread = ThreadLocal.__getattribute__
 # In the values of a thread for which __init__ has not run, since the local was made
 # there but in a unit. No name of an attribute is like it.
 _UNBEGUN: Any = object()
+_makings: ContextVar[tuple[Making, ...] | None] = ContextVar("loom_makings", default=None)
 
 
 class LocalBase(ThreadLocal):
@@ -85,9 +88,7 @@ class Local(LocalBase):
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Any:
         """Make a local; a real one for a module whose locals are the thread's."""
-        if cls is Local and belongs_to_threads(sys._getframe(1).f_globals.get("__name__")):
-            cls = RealLocal
-        return _make(cls, args, kwargs)
+        return _make(_class_for(sys._getframe(1)) if cls is Local else cls, args, kwargs)
 
 
 class RealLocal(Local):
@@ -99,9 +100,45 @@ class RealLocal(Local):
     __delattr__ = ThreadLocal.__delattr__
 
 
-def local_with(values: Values) -> Local:
+class ThreadCriticalStorage(Local):
+    """What an ``asgiref.local.Local(thread_critical=True)`` of a project has its values in.
+
+    For code on a loop asgiref keeps a context variable in it, one for each thread. That
+    stays so: the context names the unit already, and may have begun before that.
+    """
+
+    __slots__ = ()
+
+    @property
+    def cvar(self) -> Any:
+        """The context variable of code on this thread's loop."""
+        try:
+            return _get_of_thread(self, "__dict__")["cvar"]
+        except KeyError:
+            raise AttributeError("cvar") from None
+
+    @cvar.setter
+    def cvar(self, value: Any) -> None:
+        _get_of_thread(self, "__dict__")["cvar"] = value
+
+
+def _class_for(maker: FrameType) -> type[Local]:
+    """Return the class of a local that the code of a frame makes."""
+    if maker.f_globals.get("__name__") != "asgiref.local":
+        return RealLocal if _belongs_to_threads(maker) else Local
+    # One that is thread-critical: for its own module, or for somebody else's.
+    around = maker.f_back
+    is_threads = around is None or _belongs_to_threads(around)
+    return RealLocal if is_threads else ThreadCriticalStorage
+
+
+def _belongs_to_threads(frame: FrameType) -> bool:
+    return belongs_to_threads(frame.f_globals.get("__name__"))
+
+
+def local_with(values: Values, cls: type[Local] = Local) -> Local:
     """Return a local that has these values in this thread."""
-    made: Local = _make(Local, (), {})
+    made: Local = _make(cls, (), {})
     _get_of_thread(made, "__dict__").update(values)
     return made
 
@@ -140,7 +177,9 @@ def _table_for(
     own = [each for each in cls.__mro__ if each not in _BASES]
     namespaces: tuple[Mapping[str, Any], ...] = tuple(each.__dict__ for each in own)
     of_threads = any(
-        belongs_to_threads(each.__module__) for each in own if issubclass(each, LocalBase)
+        each.__module__ != __name__ and belongs_to_threads(each.__module__)
+        for each in own
+        if issubclass(each, LocalBase)
     )
     return ValuesByUnit(arguments, namespaces, of_threads)
 
@@ -197,15 +236,28 @@ def _values_of_thread(local: LocalBase, table: ValuesByUnit) -> Values:
 def _begin(local: LocalBase, table: ValuesByUnit, unit: Unit) -> Values:
     """Make the values of a unit that uses the local for the first time."""
     used = used_locals(unit)
-    made: Values = {}
-    values = used.put(table, made)
-    if values is made:
-        try:
+    if type(local).__init__ is object.__init__:
+        return used.put(table, {})
+    for making in context_value(_makings) or ():
+        if making.used is used and making.table is table and not making.is_over:
+            return making.values  # this code is in __init__, or was started there
+    values = used.whole(table)
+    return _make_values(local, used, table) if values is None else values
+
+
+def _make_values(local: LocalBase, used: UsedLocals, table: ValuesByUnit) -> Values:
+    around = _makings.get()
+    making = used.begin(table)
+    _makings.set((*(around or ()), making))
+    try:
+        if used.whole(table) is None:  # another's may be, since it was asked
             _initialize(local, table)
-        except BaseException:
-            used.remove(table)
-            raise
-    return values
+            used.add_whole(making)
+    finally:
+        _makings.set(around)
+        used.end_making(making)
+    whole: Any = used.whole(table)
+    return whole  # type: ignore[no-any-return]
 
 
 def _initialize(local: LocalBase, table: ValuesByUnit) -> None:

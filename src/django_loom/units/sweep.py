@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 from django.apps import apps
 from django.conf import settings
 
-from .locals import Local, LocalBase, ThreadLocal, local_with
+from .locals import Local, LocalBase, ThreadCriticalStorage, ThreadLocal, local_with
 from .policy import belongs_to_threads
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A real local, the real class, or a subclass of it; ``replacement`` makes the new value.
+    """A real local, the real class, or a subclass of it; ``replacement`` is the new value.
 
-    ``owner`` has it in ``attribute``. It is None if what has it cannot be changed.
+    For a local that is a class, of which a new one is to be. ``owner`` has it in
+    ``attribute``. It is None if what has it cannot be changed.
     """
 
     module: str
@@ -43,7 +44,7 @@ def replacements() -> list[Found]:
         if type(found.value) is ThreadLocal:
             # Kept in `found`, so its id is not another's.
             if id(found.value) not in made:
-                made[id(found.value)] = local_with(found.value.__dict__)
+                made[id(found.value)] = local_with(found.value.__dict__, found.replacement)
             new: Any = made[id(found.value)]
         else:
             new = found.replacement
@@ -110,13 +111,22 @@ def _look_at(place: _Place, value: Any, inside: _Inside) -> Iterator[Found]:
     if kind in _NEVER:
         return
     if kind is ThreadLocal:
-        yield place.found(value)
+        yield place.found(value, Local)
+    elif kind.__module__ == "asgiref.local":
+        yield from _look_at_asgirefs(place, value)
     elif value is ThreadLocal:
         yield place.found(value, Local)
     elif issubclass(kind, type) and issubclass(value, ThreadLocal):
         yield from _look_at_subclass(place, value)
     else:
         yield from inside(place, value)
+
+
+def _look_at_asgirefs(place: _Place, value: Any) -> Iterator[Found]:
+    """Find what an ``asgiref.local.Local`` keeps its values in, if that is thread-critical."""
+    storage = _own_attributes(value).get("_storage")
+    if type(storage) is ThreadLocal:
+        yield place.inside(value, "_storage").found(storage, ThreadCriticalStorage)
 
 
 def _look_at_subclass(place: _Place, cls: type) -> Iterator[Found]:
@@ -164,6 +174,8 @@ def _out_of_reach(place: _Place, values: Any) -> Iterator[Found]:
     for each in list(values):
         if type(each) is ThreadLocal:
             yield Found(place.module, place.name, None, "", each)
+        elif type(each).__module__ == "asgiref.local":
+            yield from _look_at_asgirefs(place, each)
 
 
 def _held_by_function(function: FunctionType) -> Iterator[Any]:

@@ -42,6 +42,18 @@ class ValuesByUnit(dict[object, Values]):
         self.of_threads = of_threads
 
 
+class Making:
+    """The values of a local in a unit while ``__init__`` makes them: seen by its code alone."""
+
+    __slots__ = ("is_over", "table", "used", "values")
+
+    def __init__(self, used: UsedLocals, table: ValuesByUnit) -> None:
+        self.used = used
+        self.table = table
+        self.values: Values = {}
+        self.is_over = False
+
+
 class UsedLocals:
     """The part of a unit: its token, and the locals that have values under it.
 
@@ -50,13 +62,15 @@ class UsedLocals:
     a task or a context does, and a local that lasts would keep both for ever.
     """
 
-    __slots__ = ("_owned", "_tables", "token")
+    __slots__ = ("_makings", "_owned", "_tables", "_whole", "token")
 
     def __init__(self) -> None:
         # Not the id of anything, for that would be another unit's later.
         self.token = object()
         self._tables: set[ref[ValuesByUnit]] = set()
         self._owned: WeakKeyDictionary[ValuesByUnit, Values] | None = None
+        self._makings: list[Making] = []
+        self._whole: dict[ValuesByUnit, Values] = {}
 
     def get(self, table: ValuesByUnit) -> Values | None:
         """Return the values that a local has in this unit, if any."""
@@ -72,11 +86,37 @@ class UsedLocals:
         self._tables.add(ref(table, self._tables.discard))
         return table.setdefault(self.token, values)
 
-    def remove(self, table: ValuesByUnit) -> None:
-        """Take from a local its values in this unit."""
-        table.pop(self.token, None)
-        if self._owned is not None:
-            self._owned.pop(table, None)
+    def begin(self, table: ValuesByUnit) -> Making:
+        """Begin to make the values of a local.
+
+        ``__init__`` waits → other code of the unit comes by, and would find them half made →
+        it makes its own, and the first that are whole are the unit's. Who is still in
+        ``__init__`` would mix them with his → they are put aside until nobody is.
+        """
+        making = Making(self, table)
+        self._makings.append(making)
+        return making
+
+    def add_whole(self, making: Making) -> None:
+        """Note that ``__init__`` has come to its end."""
+        self._whole.setdefault(making.table, making.values)
+
+    def whole(self, table: ValuesByUnit) -> Values | None:
+        """Return the values that a local has in this unit, or will have, if any are whole."""
+        values = self._whole.get(table)
+        return self.get(table) if values is None else values
+
+    def end_making(self, making: Making) -> None:
+        """Give a local its values if they are whole, and nobody makes others any more."""
+        table = making.table
+        making.is_over = True
+        self._makings.remove(making)
+        # In this order: threads that do so at once see each other, and whoever comes by in
+        # the midst finds the values in one place or the other.
+        whole = self._whole.get(table)
+        if whole is not None and all(each.table is not table for each in [*self._makings]):
+            self.put(table, whole)
+            self._whole.pop(table, None)
 
     def end(self) -> None:
         """Own the values from now on."""
