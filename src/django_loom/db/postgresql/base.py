@@ -24,7 +24,7 @@ from .connection import LoomConnection
 _LIMITS_CONNECTING = {"connect_timeout", "service", "PGCONNECT_TIMEOUT", "PGSERVICE"}
 _LONGEST_CONNECTING = 130
 
-pass_over(psycopg)
+pass_over("psycopg")
 
 _cursor_numbers = itertools.count(1)
 
