@@ -49,6 +49,10 @@ class Slot:
         self.taken_at = time.monotonic()
         self.holder = Holder()
 
+    def reset_begins(self, unit: Unit | None) -> None:
+        """Note that the session is being reset, which a unit has changed."""
+        self.holder = ResetHolder(self.holder, unit)
+
     def describe_holder(self) -> str:
         """Return who holds the slot, for an error message."""
         age = time.monotonic() - self.taken_at
@@ -110,6 +114,25 @@ class Holder:
         # With ATOMIC_REQUESTS no line of the user's has led to it: the view was yet to begin.
         how = "taken" if self._site or self._unit is None else "now"
         return f"{name} for {what}, {how} at {describe(site)}"
+
+
+class ResetHolder(Holder):
+    """The reset of a session, which soon ends; the slot counts as used until then."""
+
+    __slots__ = ("_changed_by",)
+
+    def __init__(self, before: Holder | None, unit: Unit | None) -> None:
+        self._site = None if before is None else before._site
+        self._changed_by = unit
+
+    def note_site(self) -> None:
+        """Do nothing: the reset is nobody's code."""
+
+    def describe(self) -> str:
+        """Return whose session is reset, and the line that took the slot."""
+        what = "" if self._changed_by is None else self._changed_by.describe()
+        name = "the reset of its session" + (f" after {what}" if what else "")
+        return name if self._site is None else f"{name}, taken at {describe(self._site)}"
 
 
 def _unit_of(call: SyncCall | None) -> Unit | None:

@@ -89,6 +89,10 @@ class PostgreSQLEngine(Engine):
         with connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
 
+    def cut_off(self, connection: Any) -> None:
+        """Let whoever waits for the server on the connection fail, in whatever thread."""
+        connection.shut_socket()
+
 
 class LeasedDebugCursor(LeasedCursorMixin, base.CursorDebugWrapper):
     """The PostgreSQL backend's cursor wrapper that logs queries."""
