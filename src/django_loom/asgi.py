@@ -11,11 +11,15 @@ import django
 from django.db import connections
 
 from .conf import require_app
+from .db.holders import begin_at
 from .db.lifespan import close_pools, open_pools, sweep_pools
 from .db.transaction import AsyncAtomic
+from .http import handler
 from .http.handler import LoomHandler
 from .http.hooks import DatabaseHooks
 from .http.lifespan import Lifespan, no_lifespan
+
+begin_at(handler)
 
 
 def get_asgi_application(lifespan: Lifespan = no_lifespan) -> LoomHandler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 from django.db import InterfaceError, OperationalError, connections, transaction
 
 import django_loom
+from django_loom import run_sync
+from django_loom.bridge import unit_of_work
+from django_loom.db import resetting
 from django_loom.db.postgresql import connection as postgresql_connection
+from django_loom.exceptions import PoolTimeout
 from tests.db.faults import (
     ALIAS,
     SLOW,
@@ -200,6 +205,80 @@ def test_who_waits_for_a_connection_gets_the_place_of_one_that_stalls(
 
     with faulty_database(address, pool={"max_size": 1}):
         loop_runner(main)
+
+
+# Stalls while a changed session is made clean again.
+
+
+def change_session() -> None:
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("SET loom.tag = 'x'")
+
+
+@pytest.fixture
+def one_place(network: tuple[StallingProxy, Postgres]) -> Iterator[StallingProxy]:
+    proxy, address = network
+    with faulty_database(address, pool={"max_size": 1, "timeout": 0.02}):
+        yield proxy
+
+
+@pytest.mark.parametrize("suspect", [False, True])
+def test_a_stall_while_a_session_is_reset(
+    loop_runner: LoopRunner,
+    proxy: StallingProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    suspect: bool,
+) -> None:
+    def unit() -> None:
+        change_session()
+        connections[ALIAS].errors_occurred = suspect  # which has it looked at first
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(unit)
+            proxy.stall()
+        await aeventually(lambda: django_loom.pool(ALIAS).statistics().size == 0)
+        proxy.resume()
+        await seven()
+
+    monkeypatch.setattr(resetting, "RESET_TIMEOUT", SOON)
+    loop_runner(main)
+    if not suspect:
+        assert f"could not be reset (no answer within {SOON:g} s)" in caplog.text
+
+
+def test_a_stall_while_a_thread_resets_a_session(
+    proxy: StallingProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resetting, "RESET_TIMEOUT", SOON)
+    with unit_of_work():
+        change_session()
+        proxy.stall()
+    assert django_loom.pool(ALIAS).statistics().size == 0
+    assert f"could not be reset (no answer within {SOON:g} s)" in caplog.text
+    proxy.resume()
+    assert ask("SELECT 7", using=ALIAS) == 7
+
+
+def test_who_waits_meanwhile_is_told_of_the_reset(
+    loop_runner: LoopRunner, one_place: StallingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(change_session)
+            one_place.stall()
+        with pytest.raises(PoolTimeout) as caught:
+            await seven()
+        said = rf"s by the reset of its session, taken at {re.escape(__file__)}:\d+ in change_sess"
+        assert re.search(said, str(caught.value))
+        one_place.resume()
+        await aeventually(lambda: django_loom.pool(ALIAS).statistics().idle == 1)
+        await seven()
+        assert django_loom.pool(ALIAS).statistics().created == 1
+
+    monkeypatch.setattr(resetting, "RESET_TIMEOUT", 3600)
+    loop_runner(main)
 
 
 @pytest.mark.parametrize("side", ["sync", "async"])

@@ -7,7 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -316,3 +316,65 @@ def test_a_thread_of_a_library_leaves_no_block_when_it_ends(
         assert await Author.objects.using(alias).acount() == 0
 
     loop_runner(main)
+
+
+# Inside another block, whose end would wait for the turn that the left one has.
+
+
+def enter_two_and_forget(alias: str) -> None:
+    enter_and_forget(alias)
+    enter_and_forget(alias, "lost too")
+
+
+async def in_task(function: Callable[..., Any], *args: Any) -> Any:
+    return await asyncio.create_task(run_sync(function, *args))
+
+
+async def in_async_block(alias: str, body: Callable[[], Awaitable[Any]]) -> None:
+    async with django_loom.atomic(alias):
+        await body()
+
+
+async def in_sync_block(alias: str, body: Callable[[], Awaitable[Any]]) -> None:
+    def block() -> None:
+        with transaction.atomic(alias):
+            django_loom.await_(body())
+
+    await run_sync(block)
+
+
+@pytest.mark.parametrize("pin", [by_statement, not_at_all])
+@pytest.mark.parametrize("around", [in_async_block, in_sync_block])
+@pytest.mark.parametrize("run", [run_sync, in_task, in_job])
+@pytest.mark.parametrize(
+    ("leave", "fails"),
+    [(enter_and_forget, False), (enter_two_and_forget, False), (enter_and_forget, True)],
+)
+def test_a_block_around_one_that_was_left_ends_at_once(
+    loop_runner: LoopRunner,
+    pin: Pin,
+    alias: str,
+    around: Callable[..., Awaitable[None]],
+    run: Callable[..., Awaitable[Any]],
+    leave: Callable[[str], Any],
+    fails: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def body() -> None:
+        await run(leave, alias)
+        if fails:
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        with unit_of_work():
+            async with pin(alias):
+                with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+                    await around(alias, body)
+        await aeventually(lambda: in_use(alias) == 0)
+        assert await Author.objects.using(alias).acount() == 0
+
+    with caplog.at_level(logging.WARNING, "django_loom"):
+        loop_runner(main)
+    (warning,) = [each.getMessage() for each in caplog.records]
+    assert "was open at the end of a unit of work" in warning
+    assert "was entered and never left" in warning

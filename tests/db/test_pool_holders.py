@@ -17,7 +17,7 @@ from django.db.models import Func, TextField, Value
 from greenlet import greenlet
 
 import django_loom
-from django_loom.bridge import suspend
+from django_loom.bridge import Unit, suspend
 from django_loom.db.holders import call_site
 from django_loom.exceptions import PoolTimeout
 from tests.db.faults import ALIAS, Admin, faulty_database
@@ -182,6 +182,20 @@ def test_a_thread(full_pool: None, in_block: bool) -> None:
         done.set()
         thread.join()
     assert_names(message, "the worker", lines[0], function.__name__)
+
+
+def test_a_reset_tells_whose_session_it_is() -> None:
+    class Request(Unit):
+        def describe(self) -> str:
+            return "GET / (shop.views.home)"
+
+    pool = PlainPool()
+    slot = pool.take()
+    slot.reset_begins(Request())
+    said = "by the reset of its session after GET / (shop.views.home), taken at "
+    assert said in slot.describe_holder()
+    pool.release(slot)
+    assert "reset" not in pool.take().describe_holder()
 
 
 # In greenlets that code starts inside a call.

@@ -39,6 +39,10 @@ class Unit:
         self.ended = False
         self._at_end: list[AtEnd] = []
 
+    def describe(self) -> str:
+        """Return what it is, for a message; nothing where that would tell nobody anything."""
+        return ""
+
     def at_end(self, callback: AtEnd) -> None:
         """Have a callable run once, at the end; it must not wait. The last one runs first.
 

@@ -49,6 +49,9 @@ class Engine:
         """Roll back what a call has left, before whatever comes next; tell if that is done."""
         return False
 
+    def cut_off(self, connection: Any) -> None:
+        """Let whoever waits for the server on the connection fail, in whatever thread."""
+
     def close(self, connection: Any) -> None:
         """Close the connection without waiting for the server."""
         connection.close()

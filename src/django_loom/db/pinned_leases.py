@@ -10,6 +10,7 @@ from django.db.backends.signals import connection_created
 from . import flows, registry, scopes
 from .lease import Lease, LeaseState
 from .leases_base import LeasesBase
+from .resetting import time_limit
 
 if TYPE_CHECKING:
     from .pool_slots import Slot
@@ -109,12 +110,13 @@ class PinnedLeases(LeasesBase):
         note(lease)
         self.replace_lease(self.present_lease(), lease)
         try:
-            self.attach(lease)
-            if lease.connection is not None:
-                self.engine.reset_session(lease.connection)
-                self.init_connection_state()
-                connection_created.send(sender=self.__class__, connection=self)
-                self.engine.session_begins(lease.connection)
+            with time_limit(self.engine, slot.connection):
+                self.attach(lease)
+                if lease.connection is not None:
+                    self.engine.reset_session(lease.connection)
+                    self.init_connection_state()
+                    connection_created.send(sender=self.__class__, connection=self)
+                    self.engine.session_begins(lease.connection)
         except BaseException:
             self.drop(lease)
             raise

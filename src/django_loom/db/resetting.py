@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import Context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
 from django_loom.bridge import current_call, is_collecting, run_sync, running_loop, unit_of_work
 
+from .engine import Engine
 from .lease import Lease
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from .pool_slots import Slot
 
 logger = logging.getLogger("django_loom")
+
+# Seconds that a reset gets; then its connection is closed: the server or its network stalls.
+RESET_TIMEOUT = 2.0
 
 _LONGEST = 1e6  # seconds, which no reset lasts
 
@@ -42,6 +48,7 @@ def reset(wrapper: LeasedDatabaseMixin, lease: Lease) -> None:
         return
     loop = running_loop()
     lease.slot.suspect = lease.errors_occurred
+    lease.slot.reset_begins(wrapper.unit)
     slot = wrapper.detach(lease)
     assert slot is not None
     if loop is None:
@@ -113,10 +120,67 @@ def _reset_slot(
             alias = wrapper.alias
             connections[alias] = type(wrapper)(wrapper.settings_dict, alias)
             connections[alias].reset_slot(slot, note)
-    except Exception:
+    except Exception as error:
         logger.warning(
-            "Database %r: a connection whose session was changed could not be reset, and "
+            "Database %r: a connection whose session was changed could not be reset (%s), and "
             "was closed.",
             wrapper.alias,
-            exc_info=True,
+            " ".join(str(error).split()),
+            exc_info=logger.isEnabledFor(logging.DEBUG),
         )
+
+
+@contextmanager
+def time_limit(engine: Engine, connection: Any) -> Iterator[None]:
+    """Cut a connection off where the block takes too long.
+
+    :raises TimeoutError: it did, and failed.
+    """
+    call = current_call()
+    has_passed = False
+
+    def cut_off() -> None:
+        nonlocal has_passed
+        has_passed = True
+        engine.cut_off(connection)
+
+    try:
+        with _late_in_thread(cut_off) if call is None else _late_on_loop(call.loop, cut_off):
+            yield
+    except Exception as error:
+        if has_passed:
+            raise TimeoutError(f"no answer within {RESET_TIMEOUT:g} s") from error
+        raise
+
+
+@contextmanager
+def _late_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> Iterator[None]:
+    """Act when the block has lasted for ``RESET_TIMEOUT``."""
+    timer = loop.call_later(RESET_TIMEOUT, act)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _late_in_thread(act: Callable[[], None]) -> Iterator[None]:
+    """Do the same where a wait blocks the thread: another one looks at the clock."""
+    running = threading.Lock()
+    running.acquire()
+
+    def watch() -> None:
+        if not running.acquire(timeout=RESET_TIMEOUT):
+            act()
+
+    watching = threading.Thread(target=watch, name="django_loom reset", daemon=True)
+    with suppress(RuntimeError):  # the interpreter is ending
+        watching.start()
+    try:
+        yield
+    finally:
+        # The time passes as the block ends → the next user's connection would be cut off →
+        # nobody gets it before the other thread has ended.
+        running.release()
+        if watching.ident is not None:
+            watching.join()

@@ -119,6 +119,8 @@ class ReturnedLeases(LeasesBase):
                 slot.suspect = lease.errors_occurred
                 slot.pool.release(slot)
             return
+        if lease.slot is not None and lease.slot.holder is not None:
+            lease.slot.holder.call_ends()
         if lease.is_needed:
             self.outlives(lease)
             return

@@ -100,7 +100,7 @@ class Scope:
         self.entered: list[Scope | None] | None = None
         self.opener: object = None  # the AsyncAtomic, if one has opened it
         self.in_generator = False  # opened by an async generator, which may be left
-        # Of a block on a connection that its own flow has not taken: who ends that may be another.
+        # Of a block whose flow has not taken the connection: who ends that may be another.
         self.flow_end: FlowEnd | None = None
         self.site: CallSite | None = None
         self.abandoned = False  # its code has never left it
@@ -222,6 +222,8 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
             looked_for_the_left = True
             _let_left_generators_end()
             continue
+        if to_close:
+            scope = _innermost_left(scope)
         try:
             is_ours = scope.mutex.acquire(wrapper.lease_timeout)
         except BaseException:
@@ -242,6 +244,20 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
         scope.mutex.release()  # it ended while we waited: the turn is in its parent
         wrapper.give_back_if_unneeded(scope.lease)
     return None
+
+
+def _innermost_left(scope: Scope) -> Scope:
+    """Return the innermost block in a scope that its code has left open; the scope if none.
+
+    Code enters a block by hand, and its flow ends → nobody gives back the turn in the block
+    around, which could not end → that one ends as in the flow itself, where Django takes its
+    end for that of the innermost.
+    """
+    for inner in scope.lease.scopes:
+        end = inner.flow_end
+        if inner.parent is scope and inner.opener is None and end is not None and end.ended:
+            scope = inner
+    return scope
 
 
 def wait_to_write(wrapper: Any, writers: Lock) -> None:

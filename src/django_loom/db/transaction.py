@@ -58,6 +58,8 @@ def enter(block: Atomic, django_enter: Enter) -> None:
         if is_outermost and (lease.pin is not None or lease.open_cursors):
             flows.note_block(scope)
             scope.site = call_site()
+        elif connection.leased and lease.flow is not flows.current_flow():
+            flows.note_block(scope)
     except BaseException:
         scopes.close_scope(scope)
         connection.give_back_if_unneeded(lease)
@@ -224,8 +226,12 @@ class _Open:
             self.scope.in_generator = in_generator
 
     def exit(self, *exc: Any) -> None:
-        with scopes.inside(self.scope):
-            self.block.__exit__(*exc)
+        try:
+            with scopes.inside(self.scope):
+                self.block.__exit__(*exc)
+        finally:
+            if self.scope is not None:
+                self.scope.opener = None  # it is open still if a block in it was not left
 
     def give_up(self, error: BaseException) -> None:
         with scopes.inside(self.scope):

@@ -20,7 +20,12 @@ _OFF = (
 )
 _OPEN = (
     "A transaction on database {!r} was open at the end of a unit of work, and is rolled back. "
-    "The connection was held by {}. Write `with transaction.atomic():` around the code."
+    "The connection was held by {}. "
+)
+_BEGUN = _OPEN + "Write `with transaction.atomic():` around the code, in place of BEGIN."
+_ENTERED = _OPEN + (
+    "A block of transaction.atomic() was entered and never left: write `with "
+    "transaction.atomic():` in place of __enter__(), and close a generator that has one."
 )
 
 
@@ -78,7 +83,7 @@ class UnitLeases(LeasesBase):
             if lease.autocommit != self.settings_dict["AUTOCOMMIT"]:
                 lost.append(self._tell_of(lease, _OFF))
             elif not self.engine.is_idle(lease.connection, lease.autocommit):
-                logger.warning(self._tell_of(lease, _OPEN))
+                logger.warning(self._tell_of(lease, _BEGUN))
             self.give_back(lease)
         return lost
 
@@ -111,7 +116,7 @@ class UnitLeases(LeasesBase):
         # A thread's end comes by here when threading has forgotten the thread → a record of the
         # log would make up another one, which stays for ever → nothing is said.
         if any(thread.ident == threading.get_ident() for thread in threading.enumerate()):
-            logger.warning(self._tell_of(lease, _OPEN))
+            logger.warning(self._tell_of(lease, _ENTERED))
         scopes.abandon(lease)
         self.drop(lease)
         turn.release()

@@ -16,7 +16,7 @@ from django.core.handlers.exception import response_for_exception
 from django.http import FileResponse
 from django.urls import set_script_prefix
 
-from django_loom.bridge import await_, run_sync
+from django_loom.bridge import await_, run_sync, unit_variable
 from django_loom.conf import loom_settings
 from django_loom.exceptions import (
     BodyTimeout,
@@ -117,7 +117,7 @@ class LoomHandler(ASGIHandler):
                 task.uncancel()  # also where nobody has noticed it
 
     async def _serve(self, scope: Scope, body: RequestBody, send: Send) -> None:
-        with RequestUnit():
+        with RequestUnit(scope):
             stream = await run_sync(self._respond, scope, body, send)
             if stream is not None:
                 await self._send_stream(scope, *stream, body, send)
@@ -197,6 +197,9 @@ class LoomHandler(ASGIHandler):
 
     def make_view_atomic(self, view: View) -> View:
         """Return what calls a view: where it runs, with its body, in its transactions."""
+        unit = unit_variable.get()
+        if type(unit) is RequestUnit:
+            unit.view = view  # for messages
         # Through Django's own method, as in __call__(): tools that trace requests replace it.
         # The first look is for the many: asgiref's goes through partials and marks.
         is_async = _is_written_async(view) or iscoroutinefunction(view)

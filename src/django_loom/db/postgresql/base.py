@@ -24,7 +24,7 @@ from .connection import LoomConnection
 _LIMITS_CONNECTING = {"connect_timeout", "service", "PGCONNECT_TIMEOUT", "PGSERVICE"}
 _LONGEST_CONNECTING = 130
 
-pass_over(psycopg)
+pass_over("psycopg")
 
 _cursor_numbers = itertools.count(1)
 
@@ -92,6 +92,10 @@ class PostgreSQLEngine(Engine):
         connection.restore_as_opened()
         with connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
+
+    def cut_off(self, connection: Any) -> None:
+        """Let whoever waits for the server on the connection fail, in whatever thread."""
+        connection.shut_socket()
 
 
 class LeasedDebugCursor(LeasedCursorMixin, base.CursorDebugWrapper):

@@ -229,11 +229,15 @@ class LoomConnection(psycopg.Connection[Any]):
             return False
         self._is_left = True
         cancel_in_thread(self.pgconn)
+        self.shut_socket()
+        return self._thread is not None  # else it has gone, perhaps without seeing that
+
+    def shut_socket(self) -> None:
+        """Have the driver find the connection lost where it waits for the server, or will."""
         with suppress(OSError, errors.Error):
             end = socket.socket(fileno=os.dup(self.pgconn.socket))
             with end:
                 end.shutdown(socket.SHUT_RDWR)
-        return self._thread is not None  # else it has gone, perhaps without seeing that
 
     def _abandon(self, gen: Any) -> None:
         """Leave no query running in the server for a caller that is gone."""
