@@ -77,6 +77,11 @@ def _site(frame: FrameType) -> CallSite:
     return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
 
 
+def is_users(frame: FrameType) -> bool:
+    """Tell if a frame is of the user's own code, or of a package that we do not know."""
+    return _is_users(frame.f_code.co_filename)
+
+
 def _is_users(filename: str) -> bool:
     known = _known_files.get(filename)
     if known is None:

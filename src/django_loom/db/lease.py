@@ -56,6 +56,9 @@ class Lease:
     is_changed = False  # its session, where no statement tells of it
     _turn: Lock | None = None
     is_stand_in: bool = False  # for a pinned lease, where a block is open on that
+    # One element, where the thread that took it has not used it yet, and nobody tells that
+    # thread's end: who takes the element out, the thread or who ends this, has the lease.
+    claim: list[None] | None = None
 
     def __init__(self, engine: Engine, flow: greenlet | None = None) -> None:
         self.savepoint_ids: list[Any] = []

@@ -33,7 +33,7 @@ class UnitLeases(LeasesBase):
         Blocks of async code may outlive the unit, in tasks that it has started.
         """
         if self.leases:
-            self._end_flow_here()
+            self._end_flows()
         if self.pinned is None and not self.outliving:
             return []
         # Whoever ends the unit has left what he has opened in it.
@@ -58,12 +58,15 @@ class UnitLeases(LeasesBase):
             if is_ours and ending is not None:
                 ending.turn.release()
 
-    def _end_flow_here(self) -> None:
-        """Let go of the lease of the code that ends the unit, and leaves its flow in that.
+    def _end_flows(self) -> None:
+        """Let go of what flows have left that nobody ends.
 
         A plain thread opens a connection and runs no statement → nobody comes by there
-        any more, and the unit would keep it → its end is that of the lease.
+        any more, and the unit would keep it → its end is that of the lease. So it is for the
+        code that ends the unit, and leaves its flow in that.
         """
+        for spare in list(self.leases.values()):
+            self.end_spare(spare)
         flow = flows.current_flow()
         lease = None if flow is None else self.leases.get(flow)
         if lease is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from functools import cached_property, wraps
@@ -16,6 +17,7 @@ from greenlet import getcurrent
 
 from django_loom.bridge import (
     Lock,
+    SyncCall,
     Unit,
     current_call,
     current_unit,
@@ -27,6 +29,7 @@ from django_loom.conf import require_app
 from . import scopes
 from .cursors import LeasedCursor, LeasedDebugCursor, ServerSideCursor
 from .engine import Engine
+from .holders import is_users
 from .lease import Lease, LeaseState
 from .pool_options import PoolOptions
 from .query_capture import QueryCaptureMixin
@@ -71,6 +74,16 @@ def _awaited(func: Callable[[], Any]) -> Callable[[], Any]:
         return async_to_sync(func)()
 
     return callback
+
+
+class _Committed:
+    """Where Django finds the callbacks of a commit: in place of a connection object."""
+
+    def __init__(self, hooks: list[Any]) -> None:
+        self.run_on_commit = hooks
+
+    def validate_no_atomic_block(self) -> None:
+        """Do nothing: the block has ended."""
 
 
 class LoomDatabaseMixin(QueryCaptureMixin, _Base):
@@ -236,6 +249,12 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         if _get_running_loop() is not None and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
             return
         super().ensure_connection()  # which Django's test cases replace, as a guard
+        # Django itself uses it now; the user's code may only have looked if there is one.
+        if self.leased and type(getcurrent()) is not SyncCall and is_users(sys._getframe(1)):
+            self.connection_ensured()
+
+    def connection_ensured(self) -> None:
+        """Let go of a connection that was only asked for; it is no pool's here."""
 
     def get_autocommit(self) -> bool:
         """Tell if the connection is in autocommit mode."""
@@ -324,5 +343,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         # The callbacks lease connections of their own. If the transaction's were
         # held meanwhile, as many as the pool has could wait for one more.
         self.give_back_if_unneeded(lease)
-        self.run_on_commit = hooks
-        super().run_and_clear_commit_hooks()
+        if hooks:
+            # Not through a lease: the present one may be another's by now, who shares a
+            # session with us, and in a thread that nobody tells the end of there is none.
+            super().run_and_clear_commit_hooks.__func__(_Committed(hooks))
