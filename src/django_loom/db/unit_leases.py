@@ -27,10 +27,12 @@ _OPEN = (
 class UnitLeases(LeasesBase):
     """Ends what outlives the code of a unit."""
 
-    def unit_ends(self) -> list[str]:
+    def unit_ends(self, *, keep_session: bool = False) -> list[str]:
         """Undo what the unit has left; return what costs data without a word.
 
         Blocks of async code may outlive the unit, in tasks that it has started.
+
+        :param keep_session: leave the pinned connection to ``session_ends()``.
         """
         if self.leases:
             self._end_flows()
@@ -40,6 +42,12 @@ class UnitLeases(LeasesBase):
         own = None if flows.current_flow() is None else flows.flow_end()
         for lease in [*self.outliving, *([] if self.pinned is None else [self.pinned])]:
             self.end_left_block(lease, own)
+        if keep_session and self.pinned is not None:
+            return self._end_leases(set(self.outliving) - {self.pinned})
+        return self.session_ends()
+
+    def session_ends(self) -> list[str]:
+        """Give the pinned connection back; return what costs data without a word."""
         # A thread of the unit is in a statement on the pinned connection, or about to begin
         # one → it would go on beside the reset, and beside whoever gets the connection next →
         # we take the turn first, and where somebody has it, he gives the connection back.
