@@ -20,7 +20,7 @@ from .library_threads import LibraryThreadLeases
 from .pinned_leases import PinnedLeases
 from .returned_leases import ReturnedLeases
 from .scopes import scopes_variable
-from .unit_jobs import has_jobs
+from .unit_jobs import running_jobs
 from .unit_leases import UnitLeases
 from .wrapper import not_own, refuse_in_coroutine
 
@@ -323,8 +323,8 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         lease = self.present_lease()
         if lease is None or lease.connection is None:
             return
-        if lease.pin is not None and has_jobs(self.unit):
-            return  # a thread works on with it, while the request ends
+        if lease.pin is not None and running_jobs(self.unit) > flows.of_this_thread().jobs:
+            return  # another thread works on with it, while the request ends
         scope = scopes.find(self.alias)
         if scope is None or scope.unit is current_unit():
             super().close_if_unusable_or_obsolete()

@@ -21,7 +21,7 @@ from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 from . import flows, parking, scopes
 from .leased import make_leased
 from .registry import inherited_from_parent
-from .unit_jobs import has_jobs, jobs_of
+from .unit_jobs import jobs_of, running_jobs
 from .wrapper import LoomDatabaseMixin
 
 logger = logging.getLogger("django_loom")
@@ -45,13 +45,16 @@ class UnitConnections(dict[str, Any]):
         # The answer is sent while a thread works on, because nobody waits for it any more →
         # its next statement would find another session, say another tenant's tables → what
         # is pinned stays until the last of these threads is through.
-        keep_sessions = has_jobs(unit) and jobs_of(unit).after_last(self._end_sessions)
+        keep_session = running_jobs(unit) > 0
         lost: list[str] = []
         for alias in list(self):
             # No variable for it, for parking counts who has it.
             if self[alias].leases or self[alias].outliving or self[alias].pinned is not None:
-                lost += self[alias].unit_ends(keep_session=keep_sessions)
+                lost += self[alias].unit_ends(keep_session=keep_session)
             self._part_with(alias)
+        # Not before: the last of them may end now, and would do the same beside us.
+        if keep_session and not jobs_of(unit).after_last(self._end_sessions):
+            self._end_sessions()
         if lost:
             raise AutocommitLeftOff(lost[0])
 

@@ -51,10 +51,10 @@ def jobs_of(unit: Unit) -> UnitJobs:
     return jobs
 
 
-def has_jobs(unit: Unit | None) -> bool:
-    """Tell if one of a unit's runs now."""
+def running_jobs(unit: Unit | None) -> int:
+    """Return how many of a unit's run now."""
     jobs: UnitJobs | None = None if unit is None else unit.belongings.get(_KEY)
-    return jobs is not None and jobs.running > 0
+    return 0 if jobs is None else jobs.running
 
 
 def _forget_in_child() -> None:
