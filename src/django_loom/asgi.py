@@ -11,6 +11,7 @@ import django
 from django.db import connections
 
 from .conf import require_app
+from .db import serving
 from .db.holders import begin_at
 from .db.lifespan import close_pools, open_pools, sweep_pools
 from .db.transaction import AsyncAtomic
@@ -37,7 +38,7 @@ def get_asgi_application(lifespan: Lifespan = no_lifespan) -> LoomHandler:
 
 def database_hooks() -> DatabaseHooks:
     """Return what the handler asks of the database."""
-    return DatabaseHooks(_atomic, _thread_leases, _before_wait, _pools)
+    return DatabaseHooks(_atomic, _thread_leases, _before_wait, _pools, serving.begin)
 
 
 def _atomic(alias: str) -> AsyncAtomic:

@@ -96,14 +96,29 @@ def _call_async_to_sync(original: Any) -> Any:
     return __call__
 
 
+class _Job:
+    """A function that async code runs in a thread: one flow, which ends with it."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function: list[Callable[[], Any]] = [function]
+
+    def __call__(self) -> Any:
+        storage: Any = connections._connections
+        with getattr(storage, "leases_end", nullcontext)():  # not before the app is ready
+            # The thread lets go of us outside the unit → what the function alone keeps would
+            # end there → no longer than the call.
+            return self._function.pop()()
+
+
 def _run_in_thread(original: Any) -> Any:
     """Hold no pooled connection in a thread after the function that async code ran there."""
 
     @wraps(original)
-    def thread_handler(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
-        storage: Any = connections._connections
-        with storage.leases_end():
-            return original(self, *args, **kwargs)
+    def thread_handler(self: SyncToAsync[..., Any], *args: Any) -> Any:
+        *before, child = args  # which is called in the context of the async code
+        return original(self, *before, _Job(child))
 
     return thread_handler
 
@@ -124,11 +139,8 @@ def _as_job(original: Any) -> Any:
 
     @wraps(original)
     async def to_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        def job() -> Any:
-            storage: Any = connections._connections
-            with getattr(storage, "leases_end", nullcontext)():  # not before the app is ready
-                return function(*args, **kwargs)
-
+        job = _Job(partial(function, *args, **kwargs))
+        del function, args, kwargs
         return await original(job)
 
     return to_thread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection, connections, transaction
+from django.db import DataError, OperationalError, connection, connections, transaction
 
 import django_loom
 from django_loom import run_sync
@@ -200,5 +201,153 @@ def test_a_pinned_connection_that_was_lost_is_not_taken_from_a_thread_at_the_uni
             await aeventually(admin.running)
         assert await task == 4711
         await nothing_is_left()
+
+    loop_runner(main)
+
+
+# A function that async code runs in a thread, and that outlives its unit with a changed session.
+
+LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+
+
+class Outliving:
+    """Asks in a thread before and after the end of its unit."""
+
+    def __init__(self, *statements: str) -> None:
+        self.begun, self.unit_ended = threading.Event(), threading.Event()
+        self.statements = statements
+        self.seen: list[Any] = []
+
+    def __call__(self) -> None:
+        self.begun.set()
+        assert self.unit_ended.wait(30)
+        self.seen += [ask(statement) for statement in self.statements]
+
+
+@pytest.mark.parametrize("run", JOBS)
+def test_a_session_stays_with_the_functions_that_outlive_its_unit(
+    loop_runner: LoopRunner, run: Run
+) -> None:
+    async def main() -> None:
+        jobs = [Outliving("SELECT pg_backend_pid()", TAG) for _ in range(2)]
+        with unit_of_work():
+            await run_sync(set_tag)
+            pid = await aask("SELECT pg_backend_pid()")
+            tasks = [asyncio.create_task(run(job)) for job in jobs]
+            await aeventually(lambda: all(job.begun.is_set() for job in jobs))
+        for job, task in zip(jobs, tasks, strict=True):
+            assert django_loom.pool().statistics().pinned == in_use() == 1
+            assert await aask(TAG) in (None, "")
+            job.unit_ended.set()
+            await task
+            assert job.seen == [pid, "x"]
+        await nothing_is_left()
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("run", JOBS)
+def test_an_advisory_lock_stays_with_the_function_that_outlives_its_unit(
+    loop_runner: LoopRunner, run: Run
+) -> None:
+    async def main() -> None:
+        job = Outliving(LOCKS)
+        with unit_of_work():
+            await run(execute, "SELECT pg_advisory_lock(4711)")
+            task = asyncio.create_task(run(job))
+            await aeventually(job.begun.is_set)
+        assert await aask(LOCKS) == 1
+        job.unit_ended.set()
+        await task
+        assert job.seen == [1]
+        await nothing_is_left()
+        assert await aask(LOCKS) == 0
+
+    loop_runner(main)
+
+
+def test_a_session_stays_though_the_function_fails_and_is_clean_then(
+    loop_runner: LoopRunner,
+) -> None:
+    async def main() -> None:
+        job = Outliving(TAG, "SELECT 1 / 0")
+        with unit_of_work():
+            await run_sync(set_tag)
+            task = asyncio.create_task(asyncio.to_thread(job))
+            await aeventually(job.begun.is_set)
+        job.unit_ended.set()
+        with pytest.raises(DataError):
+            await task
+        await nothing_is_left()
+
+    loop_runner(main)
+
+
+def test_what_a_session_has_left_open_is_undone_when_the_last_function_ends(
+    loop_runner: LoopRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave_open() -> None:
+        transaction.set_autocommit(False)
+        Author.objects.create(name="undone")
+
+    async def main() -> None:
+        job = Outliving("SELECT count(*) FROM testapp_author")
+        with unit_of_work():
+            await run_sync(leave_open)
+            task = asyncio.create_task(asyncio.to_thread(job))
+            await aeventually(job.begun.is_set)
+        job.unit_ended.set()
+        await task
+        assert job.seen == [1]
+        await nothing_is_left()
+        assert await Author.objects.acount() == 0
+
+    with caplog.at_level(logging.WARNING, "django_loom"):
+        loop_runner(main)
+    assert "Autocommit was off" in caplog.text
+
+
+def test_a_function_that_begins_after_its_unit_finds_a_clean_session(
+    loop_runner: LoopRunner,
+) -> None:
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(set_tag)
+            context = copy_context()
+        late = asyncio.get_running_loop().create_task(asyncio.to_thread(ask, TAG), context=context)
+        assert await late in (None, "")
+        await nothing_is_left()
+
+    loop_runner(main)
+
+
+def test_sqlite_keeps_a_session_for_the_function_that_outlives_its_unit(
+    loop_runner: LoopRunner, sqlite_tables: None
+) -> None:
+    begun, unit_ended = threading.Event(), threading.Event()
+
+    def in_thread() -> Any:
+        begun.set()
+        assert unit_ended.wait(30)
+        return ask("SELECT n FROM kept", using="sqlite")
+
+    async def main() -> None:
+        with unit_of_work():
+            await aask_all("CREATE TEMP TABLE kept (n)", "INSERT INTO kept VALUES (4711)")
+            task = asyncio.create_task(asyncio.to_thread(in_thread))
+            await aeventually(begun.is_set)
+        unit_ended.set()
+        assert await task == 4711
+        await aeventually(lambda: in_use("sqlite") == 0)
+        with pytest.raises(OperationalError, match="no such table"):
+            await aask("SELECT n FROM kept", using="sqlite")
+
+    async def aask_all(*statements: str) -> None:
+        def execute_all() -> None:
+            with connections["sqlite"].cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+
+        await run_sync(execute_all)
 
     loop_runner(main)

@@ -395,3 +395,28 @@ def test_close_lets_what_runs_end(loop_runner: LoopRunner) -> None:
             assert not queued.begun.is_set()
 
     loop_runner(main)
+
+
+def test_a_function_is_let_go_within_its_leases(loop_runner: LoopRunner) -> None:
+    """What it alone keeps, as a request, may have a destructor that uses the database."""
+    alive: list[bool] = []
+
+    class Request:
+        def view(self) -> None: ...
+
+    @contextmanager
+    def leases() -> Iterator[None]:
+        yield
+        alive.append(request() is not None)
+
+    held = [Request()]
+    request = weakref.ref(held[0])
+    job = _Job(held.pop().view, leases)
+    job()
+    assert alive == [False]
+
+    async def main() -> None:
+        with view_threads(leases=leases) as threads:
+            await threads.run(int)
+
+    loop_runner(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from .lease import Lease, LeaseState
 from .scopes import scopes_variable
 
 if TYPE_CHECKING:
+    from .library_threads import SpareLease
     from .wrapper import LoomDatabaseMixin
 
 
@@ -30,11 +32,17 @@ class LeasedCursorMixin:
 
     cursor: Any
     db: LoomDatabaseMixin
+    spare: SpareLease | None = None  # in a library's thread
 
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
         self._lease = db.lease_here() if db.leased else db.plain_lease
         self._unit = (unit_variable.get() or current_unit()) if db.leased else None
+
+    def close(self) -> None:
+        """Close the cursor."""
+        self.cursor.close()
+        self.spare = None
 
     def _execute(self, *args: Any) -> Any:
         return self._run(super()._execute, args)  # type: ignore[misc]
@@ -95,6 +103,13 @@ class LeasedCursorMixin:
             return lease
         return self.db.lease_here()
 
+    def _lease_to_keep(self) -> Lease:
+        lease = self._lease_now()
+        if lease.state is LeaseState.HELD or not self.db.leased:
+            return lease
+        self.db.take(trusted=current_unit() is self._unit)
+        return self._lease_now()
+
     def _move_to(self, lease: Lease) -> None:
         if lease is self._lease and lease.state is LeaseState.HELD:
             return
@@ -109,6 +124,24 @@ class LeasedCursorMixin:
         if lease is not self._lease:
             self.cursor = db.create_cursor()
             self._lease = lease
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the connection for a block in which the driver's own cursor uses it."""
+        lease = self._lease_to_keep()
+        self._move_to(lease)
+        lease.open_cursors += 1
+        try:
+            yield
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:
+            self._interrupted()
+            raise
+        finally:
+            lease.open_cursors -= 1
+            if self.db.leased:
+                self._settle()
 
     def _settle(self) -> None:
         lease = self._lease
@@ -178,6 +211,7 @@ class ServerSideCursor:
         # What is not declared WITH HOLD ends with the transaction, if it is open now.
         self._scope = scopes.innermost(self._lease, db.alias, None if db.unit is not None else db)
         self._shared: scopes.Scope | None = None
+        self.spare: SpareLease | None = None  # in a library's thread, until it runs
         self._is_open = False  # in the server
         self._held: Lease | None = None
         self._closed = False
@@ -213,8 +247,9 @@ class ServerSideCursor:
 
     def execute(self, *args: Any) -> Any:
         """Run the query, and keep the connection from then on."""
-        # Before the statement: what else needs the connection may end meanwhile.
-        self._hold(self._cursor._lease_now())
+        # Before the statement: what else needs the connection may end meanwhile, and in a
+        # library's thread a statement ends what nobody keeps.
+        self._hold(self._cursor._lease_to_keep())
         try:
             result = self._cursor.execute(*args)
         except Exception:
@@ -317,6 +352,7 @@ class ServerSideCursor:
         if self._shared is not None:
             scopes.end_sharing(self._shared)
         self._hold(None)
+        self.spare = None
 
     def _leave(self) -> None:
         """Close where nothing can be awaited.

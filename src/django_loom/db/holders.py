@@ -103,6 +103,11 @@ def _site(frame: FrameType) -> CallSite | None:
     return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
 
 
+def is_users(frame: FrameType) -> bool:
+    """Tell if a frame is of the user's own code, or of a package that we do not know."""
+    return _place_of(frame) is _Place.USERS
+
+
 def _place_of(frame: FrameType) -> _Place:
     filename = frame.f_code.co_filename
     place = _known_files.get(filename)

@@ -35,8 +35,17 @@ class Lease:
     no transaction, no server-side cursor.
     """
 
-    # Of the instance, every one: what it had under the name of a class's own is looked up
-    # in both, at twenty times the cost, and each query asks some thirty times.
+    # Rarely other than that.
+    is_changed = False  # its session, where no statement tells of it
+    is_pinned_by_transaction = False  # without a block; the pin ends with that
+    is_stand_in = False  # for a pinned lease, where a block is open on that
+    session_is_lost = False  # with its connection, in the midst of the unit
+    # One element, where the thread that took it has not used it yet, and nobody tells that
+    # thread's end: who takes the element out, the thread or who ends this, has the lease.
+    claim: list[None] | None = None
+
+    # All else is the instance's own alone: what it has under the name of a class's is looked
+    # up in both, at twenty times the cost, and each query asks some thirty times.
     def __init__(self, engine: Engine | None, flow: greenlet | None = None) -> None:
         self.connection: Any = None  # the driver's
         self.autocommit = False
@@ -64,10 +73,6 @@ class Lease:
         self.open_cursors = 0  # of the server's, that keep the connection
         self.left_cursors: list[Any] = []  # open in the server until the connection ends
         self.pin: Scope | None = None  # while it belongs to its unit
-        self.is_pinned_by_transaction = False  # without a block; the pin ends with that
-        self.is_changed = False  # its session, where no statement tells of it
-        self.session_is_lost = False  # with its connection, in the midst of the unit
-        self.is_stand_in = False  # for a pinned lease, where a block is open on that
         self._turn: Lock | None = None
 
     def assign(self, **attributes: Any) -> None:

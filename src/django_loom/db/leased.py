@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from asyncio import _get_running_loop
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -14,10 +15,13 @@ from greenlet import getcurrent
 from django_loom.bridge import SyncCall, Unit, current_unit, unit_variable
 
 from . import flows, registry, scopes
+from .holders import is_users
 from .lease import ATTRIBUTES, DEFAULTS, Lease, LeaseState
+from .library_threads import LibraryThreadLeases
 from .pinned_leases import PinnedLeases
 from .returned_leases import ReturnedLeases
 from .scopes import scopes_variable
+from .unit_jobs import running_jobs
 from .unit_leases import UnitLeases
 from .wrapper import LoomDatabaseMixin, not_own, refuse_in_coroutine, session_lost
 
@@ -46,7 +50,7 @@ def _lease_attribute(name: str) -> property:
     return property(value, assign)
 
 
-class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
+class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, PinnedLeases):
     """Stands before a ``DatabaseWrapper`` class of ours; see ``make_leased()``.
 
     What the user's code puts on the object is there for the whole unit. What belongs to
@@ -67,7 +71,9 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
     def lease_here(self) -> Lease:
         """Return the lease of the calling code; an empty one if it has none."""
         lease = self.present_lease()
-        return self._empty_lease() if lease is None else lease
+        if lease is None or (lease.claim is not None and not self.claims(lease)):
+            return self._empty_lease()
+        return lease
 
     def present_lease(self) -> Lease | None:
         """Return the lease of the calling code, or None."""
@@ -117,6 +123,8 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
         if self.unit is None or unit_variable.get() is not self.unit:
             self.require_own()
         self._take()
+        if type(getcurrent()) is not SyncCall and is_users(sys._getframe(1)):
+            self.connection_ensured()
 
     def take(self, *, trusted: bool) -> None:
         """Have a connection, as ``ensure_connection()`` does.
@@ -217,21 +225,25 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
 
     def ensure_connection(self) -> None:
         """Have a connection; in a coroutine do nothing, the query will lease one."""
+        is_call = type(getcurrent()) is SyncCall
         if (
-            self.unit is not None
+            is_call
+            and self.unit is not None
             and unit_variable.get() is self.unit
             and self.opens_as_django
             and BaseDatabaseWrapper.ensure_connection is _ensure_connection
-            and _get_running_loop() is None
         ):
             lease = self.present_lease()
-            if lease is None or (lease.connection is None and not lease.in_atomic_block):
+            if lease is None and _get_running_loop() is None:
                 with self.wrap_database_errors:  # what Django's does, the short way
                     self.connect()
-            elif lease.connection is None:
-                super().ensure_connection()
-        else:
-            super().ensure_connection()
+                return
+            if lease is not None and lease.connection is not None:
+                return
+        super().ensure_connection()
+        # Django itself uses it now; the user's code may only have looked if there is one.
+        if not is_call and is_users(sys._getframe(1)):
+            self.connection_ensured()
 
     def require_own(self) -> None:
         """Refuse code of another unit that has kept the object.
@@ -251,6 +263,8 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
 
     def cursor(self) -> Any:
         """Make a cursor, leasing a connection if need be."""
+        if type(getcurrent()) is not SyncCall:
+            return self.cursor_in_thread(super().cursor)
         is_own = self.unit is not None and unit_variable.get() is self.unit
         if is_own and _get_running_loop() is None:
             return self._cursor()  # as it mostly is, the short way
@@ -286,11 +300,20 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
             lease.autocommit = autocommit
             return
         super().set_autocommit(autocommit, *args, **kwargs)
+        if autocommit and type(getcurrent()) is SyncCall:
+            return
+        lease = self.lease_here()
         if not autocommit:
-            lease = self.lease_here()
             self.note_lease_site(lease)  # named if nobody turns it on again
-            if not lease.scopes:
-                self.statement_ends(lease)
+        self.statement_ends(lease)
+
+    def get_autocommit(self) -> bool:
+        """Tell if the connection is in autocommit mode, or will be: this takes none."""
+        lease = self.present_lease()
+        if lease is None or lease.state is LeaseState.EMPTY:
+            refuse_in_coroutine("use a transaction")
+            return bool(self.settings_dict["AUTOCOMMIT"])
+        return super().get_autocommit()
 
     def _commit(self) -> None:
         self.beside_block(super()._commit)
@@ -301,7 +324,9 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
     def chunked_cursor(self) -> Any:
         """Make a cursor that may stay open on the server, and so keeps its lease."""
         refuse_in_coroutine("use the database")
-        return self.beside_block(super().chunked_cursor)
+        if type(getcurrent()) is SyncCall:
+            return self.beside_block(super().chunked_cursor)
+        return self.cursor_in_thread(partial(self.beside_block, super().chunked_cursor))
 
     def interrupted(self, lease: Lease | None = None) -> None:
         """Leave a true state after a wait was cut short; one for a turn changes nothing."""
@@ -331,6 +356,8 @@ class LeasedDatabaseMixin(ReturnedLeases, UnitLeases, PinnedLeases):
             if lease is not None:
                 lease.session_is_lost = False  # as Django's, which would be closed here
             return
+        if lease.pin is not None and running_jobs(self.unit) > flows.of_this_thread().jobs:
+            return  # another thread works on with it, while the request ends
         scope = scopes.find(self.alias)
         if scope is None or scope.unit is current_unit():
             super().close_if_unusable_or_obsolete()

@@ -90,8 +90,13 @@ class PinnedLeases(LeasesBase):
 
     def end_pin(self) -> None:
         """End the pin of a block: its session is reset before anybody else gets it."""
-        lease = self.unpin()
-        if lease is None or lease.flow is not None:
+        # A plain thread's was never pinned.
+        lease = self.present_lease() if self.unit is None else self.unpin()
+        if lease is None:
+            return
+        if lease.flow is not None:
+            if self.is_in_library_thread() and not lease.is_needed:
+                self.end_flow_of(lease)
             return  # its flow gives it back
         if lease.is_needed:
             self.outlives(lease)

@@ -25,9 +25,12 @@ class Pin:
         wrapper: Any = connections[self._using]
         if not getattr(wrapper, "leased", False):
             return
-        if wrapper.pinned is None:
+        is_pinned = wrapper.pinned is not None
+        lease = wrapper.pin_here()
+        # A plain thread pins nothing, but notes that it has changed the session.
+        if not (is_pinned or (wrapper.unit is None and lease.is_changed)):
             self._wrapper = wrapper
-        wrapper.pin_here().is_changed = True
+        lease.is_changed = True
 
     def __exit__(
         self,

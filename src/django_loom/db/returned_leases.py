@@ -92,27 +92,12 @@ class ReturnedLeases(LeasesBase):
             and self._keeps(lease)
         )
 
-    def statement_ends(self, lease: Lease) -> None:
-        """Let go of a lease where nobody will tell of the flow's end.
-
-        A library's thread goes on to other units' work, and the flow that it begins with has
-        no end → a lease would be that flow's for ever, a pinned one too, which its unit then
-        leaves alone → each statement and each block ends the flow.
-        """
-        if self.unit is None or lease.scopes or lease.open_cursors:
-            return
-        if lease.state is LeaseState.OPENING:
-            return
-        if lease.flow is not None and flows.ends_at_once() and lease.flow is flows.current_flow():
-            flows.forget(lease, self)
-            self.flow_ends(lease)
-
     def flow_ends(self, lease: Lease) -> None:
         """Let go of the lease of a flow that has ended, unless something else needs it."""
         if lease.flow is not None and self.leases.get(lease.flow) is lease:
             del self.leases[lease.flow]
         lease.flow = None
-        if lease.pin is None and self._is_as_taken(lease):
+        if lease.pin is None and self.is_as_taken(lease):
             # As it mostly is: what give_back() does, without the calls.
             slot = lease.end()
             if slot is not None:
@@ -131,7 +116,7 @@ class ReturnedLeases(LeasesBase):
         else:
             self.give_back(lease)
 
-    def _is_as_taken(self, lease: Lease) -> bool:
+    def is_as_taken(self, lease: Lease) -> bool:
         """Tell if the next user could have the connection as it is, and nothing needs it."""
         return (
             lease.is_idle(self.settings_dict["AUTOCOMMIT"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from _thread import _local as RealLocal  # threading's keeps the unit's values
 from collections.abc import Hashable, Iterator, Set
 from contextlib import contextmanager, suppress
+from contextvars import Context
+from functools import partial
 from typing import Any
 
 from django.db import connections
@@ -18,7 +21,10 @@ from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 from . import flows, parking, scopes
 from .leased import make_leased
 from .registry import inherited_from_parent
+from .unit_jobs import jobs_of, running_jobs
 from .wrapper import LoomDatabaseMixin
+
+logger = logging.getLogger("django_loom")
 
 _KEY: Hashable = "django_loom.db"
 _NO_CONNECTIONS: dict[str, Any] = {}  # of a unit that has made none
@@ -29,24 +35,41 @@ class UnitConnections(dict[str, Any]):
 
     def __init__(self, unit: Unit) -> None:
         super().__init__()
-        unit.at_end(self.end)
+        unit.at_end(partial(self.end, unit))
 
-    def end(self) -> None:
+    def end(self, unit: Unit) -> None:
         """Undo what the unit has left, and part with the objects.
 
         :raises AutocommitLeftOff: what was written would be lost without a word.
         """
+        # The answer is sent while a thread works on, because nobody waits for it any more →
+        # its next statement would find another session, say another tenant's tables → what
+        # is pinned stays until the last of these threads is through.
+        keep_session = running_jobs(unit) > 0
         lost: list[str] = []
         for alias in list(self):
             # No variable for it, for parking counts who has it.
             if self[alias].leases or self[alias].outliving or self[alias].pinned is not None:
-                lost += self[alias].unit_ends()
-            # A thread may outlive its unit, in the midst of a transaction: it finds its own.
-            if not (self[alias].leases or self[alias].outliving):
-                # Taken out first: a thread that comes now must not find what is parked.
-                parking.park({alias: self.pop(alias)}, alias)
+                lost += self[alias].unit_ends(keep_session=keep_session)
+            self._part_with(alias)
+        # Not before: the last of them may end now, and would do the same beside us.
+        if keep_session and not jobs_of(unit).after_last(self._end_sessions):
+            self._end_sessions()
         if lost:
             raise AutocommitLeftOff(lost[0])
+
+    def _part_with(self, alias: str) -> None:
+        # A thread may outlive its unit, in the midst of a transaction: it finds its own.
+        if not (self[alias].leases or self[alias].outliving or self[alias].pinned is not None):
+            # Taken out first: a thread that comes now must not find what is parked.
+            parking.park({alias: self.pop(alias)}, alias)
+
+    def _end_sessions(self) -> None:
+        for alias in list(self):
+            if self[alias].pinned is not None:
+                for lost in self[alias].session_ends():
+                    logger.warning(lost)
+            self._part_with(alias)
 
 
 class ThreadConnections(dict[str, Any]):
@@ -112,6 +135,10 @@ class ConnectionStorage:
         before = set(leases)
         flow_end, leases.flow_end = leases.flow_end, None
         leases.jobs += 1
+        unit = current_unit()
+        jobs = None if unit is None else jobs_of(unit)
+        if jobs is not None:
+            jobs.begin()
         try:
             yield
         finally:
@@ -119,10 +146,14 @@ class ConnectionStorage:
             if leases.flow_end is not None:
                 leases.flow_end.after_call()
             leases.flow_end = flow_end
-            for lease, wrapper in list(leases.items()):
-                if lease not in before:
-                    del leases[lease]
-                    wrapper.flow_ends(lease)
+            try:
+                for lease, wrapper in list(leases.items()):
+                    if lease not in before:
+                        del leases[lease]
+                        wrapper.flow_ends(lease)
+            finally:
+                if jobs is not None:
+                    Context().run(jobs.end)  # no part of the unit any more
 
     def made(self, wanted: Set[str] = frozenset()) -> list[Any]:
         """Return the connection objects that the calling code has so far.
@@ -226,9 +257,9 @@ class ConnectionStorage:
 
 
 def _of(unit: Unit) -> UnitConnections:
-    of_unit = unit.belongings.get(_KEY)
-    if of_unit is None:
-        of_unit = unit.belongings[_KEY] = UnitConnections(unit)
+    of_unit: UnitConnections | None = unit.belongings.get(_KEY)
+    if of_unit is None:  # another thread may come to the same result
+        of_unit = unit.belongings.setdefault(_KEY, UnitConnections(unit))
     return of_unit
 
 

@@ -32,19 +32,27 @@ _ENTERED = _OPEN + (
 class UnitLeases(LeasesBase):
     """Ends what outlives the code of a unit."""
 
-    def unit_ends(self) -> list[str]:
+    def unit_ends(self, *, keep_session: bool = False) -> list[str]:
         """Undo what the unit has left; return what costs data without a word.
 
         Blocks of async code may outlive the unit, in tasks that it has started.
+
+        :param keep_session: leave the pinned connection to ``session_ends()``.
         """
         if self.leases:
-            self._end_flow_here()
+            self._end_flows()
         if self.pinned is None and not self.outliving:
             return []
         # Whoever ends the unit has left what he has opened in it.
         own = None if flows.current_flow() is None else flows.flow_end()
         for lease in [*self.outliving, *([] if self.pinned is None else [self.pinned])]:
             self.end_left_block(lease, own)
+        if keep_session and self.pinned is not None:
+            return self._end_leases(set(self.outliving) - {self.pinned})
+        return self.session_ends()
+
+    def session_ends(self) -> list[str]:
+        """Give the pinned connection back; return what costs data without a word."""
         # A thread of the unit is in a statement on the pinned connection, or about to begin
         # one → it would go on beside the reset, and beside whoever gets the connection next →
         # we take the turn first, and where somebody has it, he gives the connection back.
@@ -63,12 +71,15 @@ class UnitLeases(LeasesBase):
             if is_ours and ending is not None:
                 ending.turn.release()
 
-    def _end_flow_here(self) -> None:
-        """Let go of the lease of the code that ends the unit, and leaves its flow in that.
+    def _end_flows(self) -> None:
+        """Let go of what flows have left that nobody ends.
 
         A plain thread opens a connection and runs no statement → nobody comes by there
-        any more, and the unit would keep it → its end is that of the lease.
+        any more, and the unit would keep it → its end is that of the lease. So it is for the
+        code that ends the unit, and leaves its flow in that.
         """
+        for spare in list(self.leases.values()):
+            self.end_spare(spare)
         flow = flows.current_flow()
         lease = None if flow is None else self.leases.get(flow)
         if lease is not None:

@@ -83,6 +83,16 @@ def _awaited(func: Callable[[], Any]) -> Callable[[], Any]:
     return callback
 
 
+class _Committed:
+    """Where Django finds the callbacks of a commit: in place of a connection object."""
+
+    def __init__(self, hooks: list[Any]) -> None:
+        self.run_on_commit = hooks
+
+    def validate_no_atomic_block(self) -> None:
+        """Do nothing: the block has ended."""
+
+
 class LoomDatabaseMixin(QueryCaptureMixin, _Base):
     """Put before a ``DatabaseWrapper`` class; lets its connections be leased from a pool.
 
@@ -337,5 +347,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         # The callbacks lease connections of their own. If the transaction's were
         # held meanwhile, as many as the pool has could wait for one more.
         self.give_back_if_unneeded(lease)
-        self.run_on_commit = hooks
-        super().run_and_clear_commit_hooks()
+        if hooks:
+            # Not through a lease: the present one may be another's by now, who shares a
+            # session with us, and in a thread that nobody tells the end of there is none.
+            super().run_and_clear_commit_hooks.__func__(_Committed(hooks))

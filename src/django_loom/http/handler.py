@@ -69,6 +69,7 @@ class LoomHandler(ASGIHandler):
         self.settings = loom_settings()
         self._database = database
         self._lifespan = lifespan
+        self._loop: asyncio.AbstractEventLoop | None = None  # which served last
         queue, leases = self.settings.THREAD_QUEUE, database.thread_leases
         self.threads = ViewThreads(self.settings.THREADS, queue, leases)
         self.stream_threads = ViewThreads(
@@ -88,6 +89,9 @@ class LoomHandler(ASGIHandler):
 
         :raises UnsupportedProtocol: the server offers neither HTTP nor lifespan.
         """
+        if self._loop is not (loop := asyncio.get_running_loop()):
+            self._loop = loop
+            self._database.serves(loop)
         if scope["type"] == "http":
             await super().__call__(scope, receive, send)
         elif scope["type"] == "lifespan":

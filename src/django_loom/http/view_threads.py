@@ -133,12 +133,19 @@ class _Job:
 
     def __call__(self) -> Any:
         with self._lock:
-            if self._function is None:
+            function, self._function = self._function, None
+            if function is None:
                 return None
             self._begun = True
         try:
             with self._leases():
-                return self._function()
+                try:
+                    return function()
+                finally:
+                    # The executor lets go of us later, outside the unit. Where that drops the
+                    # last reference to a request, what its destructors lease would be the
+                    # bare thread's → they run here.
+                    del function
         finally:
             with self._lock:
                 self._ended = True

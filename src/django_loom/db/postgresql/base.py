@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import psycopg
 from django.db.backends.postgresql import base
+from django.db.backends.utils import CursorWrapper
 from psycopg.pq import TransactionStatus
 
 from django_loom.db import registry
@@ -98,7 +101,28 @@ class PostgreSQLEngine(Engine):
         connection.shut_socket()
 
 
-class LeasedDebugCursor(LeasedCursorMixin, base.CursorDebugWrapper):
+class PostgreSQLCursorMixin(LeasedCursorMixin):
+    """Moves to the present connection for what psycopg has beside ``execute()``, too."""
+
+    @contextmanager
+    def copy(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Copy rows to or from the server; see psycopg."""
+        with self.kept():
+            start = getattr(super(), "copy", self.cursor.copy)  # the debug cursor's logs it
+            with start(*args, **kwargs) as copy:
+                yield copy
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Run a query, and take its rows one by one from the server; see psycopg."""
+        with self.kept():
+            yield from self.cursor.stream(*args, **kwargs)
+
+
+class PostgreSQLCursor(PostgreSQLCursorMixin, CursorWrapper):
+    """Django's cursor wrapper, following its lease."""
+
+
+class LeasedDebugCursor(PostgreSQLCursorMixin, base.CursorDebugWrapper):
     """The PostgreSQL backend's cursor wrapper that logs queries."""
 
 
@@ -108,6 +132,7 @@ class PostgreSQLMixin(LoomDatabaseMixin):
     Database = _Psycopg("psycopg")
     connection_attributes = ("isolation_level",)
     engine = PostgreSQLEngine()
+    cursor_class = PostgreSQLCursor
     debug_cursor_class = LeasedDebugCursor
     connection: Any
 
