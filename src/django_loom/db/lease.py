@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from greenlet import greenlet
@@ -75,7 +76,7 @@ class Lease:
         self.pin: Scope | None = None  # while it belongs to its unit
         self._turn: Lock | None = None
 
-    def assign(self, **attributes: Any) -> None:
+    def assign(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes that come by their names."""
         for name, value in attributes.items():
             setattr(self, name, value)

@@ -45,7 +45,7 @@ def _lease_attribute(name: str) -> property:
         return DEFAULTS[name] if name in DEFAULTS else getattr(wrapper.lease_here(), name)
 
     def assign(wrapper: Any, value: Any) -> None:
-        setattr(wrapper.lease_here(), name, value)
+        wrapper.lease_here().assign({name: value})
 
     return property(value, assign)
 
@@ -210,8 +210,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         slot = lease.slot
         assert slot is not None
         max_age = self.settings_dict["CONN_MAX_AGE"]
-        for name, value in slot.attributes.items():
-            setattr(lease, name, value)
+        lease.assign(slot.attributes)
         lease.connection = slot.connection
         lease.health_check_done = True
         lease.close_at = None if max_age is None else time.monotonic() + max_age

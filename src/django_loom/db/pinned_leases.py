@@ -61,7 +61,7 @@ class PinnedLeases(LeasesBase):
         stand_in = Lease(self.engine)
         stand_in.is_stand_in, stand_in.state = True, LeaseState.HELD
         if lease.slot is not None:
-            stand_in.assign(**lease.slot.attributes)
+            stand_in.assign(lease.slot.attributes)
         stand_in.connection, stand_in.autocommit = lease.connection, autocommit
         stand_in.pin, stand_in.on_loop = lease.pin, lease.on_loop
         self.share(stand_in)
