@@ -292,5 +292,3 @@ def test_plain_code_outside_run_sync_still_must_not_wait() -> None:
 
     async_to_sync(sync_to_async(function))()
     function()
-
-

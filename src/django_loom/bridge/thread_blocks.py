@@ -9,10 +9,9 @@ but for those that are in it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from weakref import WeakKeyDictionary
 
 from django_loom.exceptions import TransactionBusy
 
@@ -32,28 +31,41 @@ class ThreadBlock:
 
     def end(self) -> None:
         """Let the others go on."""
-        if self.outer is not None and self.outer.inner is self:
-            self.outer.inner = None
-        self.ended.set()
+        outer = self.outer
+        if outer is not None and outer.inner is self:
+            outer.inner = None
+            if outer.outer is None:
+                _outermost.pop(self.loop, None)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self.ended.set()
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """Be in the block, which the calling context may not know."""
-        token = _variable.set(self)
+    @asynccontextmanager
+    async def closing(self) -> AsyncIterator[None]:
+        """Close the block when what is open in it has ended, from whatever context.
+
+        That is a block as well: whatever else is in this one waits for its end.
+        """
+        before = _variable.get()
+        _variable.set(self)
         try:
-            yield
+            closing = await begin_block(self.loop, to_close=True)
+            closing.timeout = self.timeout
+            try:
+                yield
+            finally:
+                closing.end()
         finally:
-            _variable.reset(token)
+            _variable.set(before)
 
 
 _variable: ContextVar[ThreadBlock | None] = ContextVar("loom_thread_block", default=None)
-# All the code of a loop, in which the outermost blocks are. Mostly there is none.
-_outermost: WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadBlock] = WeakKeyDictionary()
+# All the code of a loop, while a block is open in it. Mostly there is none.
+_outermost: dict[asyncio.AbstractEventLoop, ThreadBlock] = {}
 
 
-async def begin_block(loop: asyncio.AbstractEventLoop) -> ThreadBlock:
+async def begin_block(loop: asyncio.AbstractEventLoop, *, to_close: bool = False) -> ThreadBlock:
     """Begin a block in the present context, when those that it isn't in have ended."""
-    outer = await wait_for_turn(loop)
+    outer = await wait_for_turn(loop, to_close=to_close)
     if outer is None:
         outer = _outermost.setdefault(loop, ThreadBlock(loop, None))
     block = outer.inner = ThreadBlock(loop, outer)
@@ -61,7 +73,9 @@ async def begin_block(loop: asyncio.AbstractEventLoop) -> ThreadBlock:
     return block
 
 
-async def wait_for_turn(loop: asyncio.AbstractEventLoop) -> ThreadBlock | None:
+async def wait_for_turn(
+    loop: asyncio.AbstractEventLoop, *, to_close: bool = False
+) -> ThreadBlock | None:
     """Wait until no block is open in the one that the calling code is in, and return that.
 
     :raises TransactionBusy: it has taken too long.
@@ -69,22 +83,26 @@ async def wait_for_turn(loop: asyncio.AbstractEventLoop) -> ThreadBlock | None:
     if not _outermost:
         return None
     block = _innermost(loop)
-    if block is not None and block.in_generator:
+    if block is not None and block.in_generator and not to_close:
         # As in db.scopes: a consumer that has left the generator is in its block no longer.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     while (block := _innermost(loop)) is not None and block.inner is not None:
-        try:
-            async with asyncio.timeout(block.inner.timeout):
-                await block.inner.ended.wait()
-        except TimeoutError:
-            raise TransactionBusy(
-                f"Another task's block of django_loom.atomic() has been open for more than "
-                f"{block.inner.timeout if block.inner else 0:g} s (OPTIONS['pool']['timeout']). "
-                "The thread that waits for this code in async_to_sync() has one connection, "
-                "which the block has for itself: do not await another task's query in it."
-            ) from None
+        await _wait_for_end(block.inner)
     return block
+
+
+async def _wait_for_end(block: ThreadBlock) -> None:
+    try:
+        async with asyncio.timeout(block.timeout):
+            await block.ended.wait()
+    except TimeoutError:
+        raise TransactionBusy(
+            f"Another task's block of django_loom.atomic() has been open for more than "
+            f"{block.timeout:g} s (OPTIONS['pool']['timeout']). The thread that waits for this "
+            "code in async_to_sync() has one connection, which the block has for itself: do not "
+            "await another task's query in it."
+        ) from None
 
 
 def _innermost(loop: asyncio.AbstractEventLoop) -> ThreadBlock | None:

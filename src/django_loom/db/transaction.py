@@ -248,7 +248,7 @@ class _Open:
     async def exit_in_thread(self, of_thread: ThreadBlock, *exc: Any) -> None:
         loop = of_thread.loop
         try:
-            with of_thread.inside():
+            async with of_thread.closing():
                 await run_in_waiting_thread(partial(self.exit, *exc), loop)
         except BaseException as error:
             # A block in this one is still open, or we were cancelled while we waited for
