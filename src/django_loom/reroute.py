@@ -94,7 +94,9 @@ def _call_async_to_sync(original: Any) -> Any:
             return original(self, *args, **kwargs)
         if (current_call() or current_thread_call()) is not None:
             return await_(self.awaitable(*args, **kwargs))
-        with nullcontext() if current_unit() is not None else thread_waiting():
+        if current_unit() is not None:
+            return original(self, *args, **kwargs)
+        with thread_waiting(getattr(SyncToAsync.threadlocal, "main_event_loop", None)):
             return original(self, *args, **kwargs)
 
     return __call__

@@ -97,6 +97,20 @@ def test_a_task_that_outlives_the_wait_goes_on_on_the_loop() -> None:
     asyncio.run(main())
 
 
+def test_a_loop_that_code_of_the_thread_runs_is_no_part_of_it() -> None:
+    async def is_on_loop() -> bool:
+        return await run_sync(threading.get_ident) == threading.get_ident()
+
+    async def main() -> list[bool]:
+        return [
+            await run_sync(lambda: asyncio.run(is_on_loop())),
+            await sync_to_async(lambda: asyncio.run(is_on_loop()))(),
+            await asyncio.to_thread(lambda: asyncio.run(is_on_loop())),
+        ]
+
+    assert async_to_sync(main)() == [True, True, True]
+
+
 def test_locals_are_the_threads() -> None:
     def change() -> str:
         await_(asyncio.sleep(0))
@@ -270,19 +284,33 @@ def test_a_call_that_is_cancelled_before_it_begins_never_runs() -> None:
 
 def test_a_task_that_is_left_at_the_end_is_cancelled_in_the_thread() -> None:
     seen: list[int] = []
+    begun = threading.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    def note() -> None:
+        seen.append(threading.get_ident())
 
     def function() -> None:
+        begun.set()
         try:
             await_(asyncio.sleep(60))
         finally:
-            seen.append(threading.get_ident())
+            note()
+            await_(asyncio.sleep(0))
+            note()
+
+    async def task() -> None:
+        try:
+            await run_sync(function)
+        finally:
+            await run_sync(note)
 
     async def main() -> None:
-        main.task = asyncio.create_task(run_sync(function))  # type: ignore[attr-defined]
-        await asyncio.sleep(0.01)
+        tasks.append(asyncio.create_task(task()))
+        await asyncio.to_thread(begun.wait)
 
     async_to_sync(main)()
-    assert seen == [threading.get_ident()]
+    assert seen == [threading.get_ident()] * 3
 
 
 def test_plain_code_outside_run_sync_still_must_not_wait() -> None:

@@ -33,12 +33,13 @@ def in_thread(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
 
 
 class WaitingThread:
-    """The thread that waits for the async code whose context has this."""
+    """The thread that waits for the async code whose context has this, on ``loop``."""
 
-    __slots__ = ("ident", "waits")
+    __slots__ = ("ident", "loop", "waits")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.ident = get_ident()
+        self.loop = loop
         self.waits = True
 
 
@@ -46,9 +47,12 @@ _variable: ContextVar[WaitingThread | None] = ContextVar("loom_waiting_thread", 
 
 
 @contextmanager
-def thread_waiting() -> Iterator[None]:
-    """Run a block in which the calling thread waits for async code, in no unit."""
-    waiting = WaitingThread()
+def thread_waiting(loop: asyncio.AbstractEventLoop | None) -> Iterator[None]:
+    """Run a block in which the calling thread waits for async code, in no unit.
+
+    :param loop: on which that runs; None for a new one.
+    """
+    waiting = WaitingThread(loop)
     token = _variable.set(waiting)
     try:
         yield
@@ -58,9 +62,17 @@ def thread_waiting() -> Iterator[None]:
 
 
 def thread_waits(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell if a thread waits for the calling coroutine, which is in no unit."""
+    """Tell if a thread waits for the calling coroutine, which is in no unit.
+
+    A context may have come from there to a loop for which nobody waits, as by
+    ``asyncio.to_thread(asyncio.run, ...)``.
+    """
     waiting = _variable.get()
-    return (waiting is not None and waiting.waits) or loop in loops
+    if loop in loops:
+        if waiting is not None:
+            waiting.loop = loop  # whose last tasks end when it is in there no longer
+        return True
+    return waiting is not None and waiting.waits and waiting.loop is loop
 
 
 def in_waiting_thread() -> bool:
