@@ -33,11 +33,13 @@ from .bridge import (
     begin_unit,
     cancel_again,
     current_call,
+    current_thread_call,
     current_unit,
     leave_unit,
     loop_hidden,
     run_in_thread,
     run_sync,
+    thread_waiting,
 )
 from .reroute_table import CALL_SITES, Bridge
 from .units import Local, ThreadLocal, sweep
@@ -81,19 +83,36 @@ def _sync_to_async(policy: Bridge) -> Callable[[Any], Any]:
 
 
 def _call_async_to_sync(original: Any) -> Any:
-    """Await in the loop that runs the caller, if it runs below ``run_sync()``."""
+    """Await in the loop that runs the caller, if it runs below ``run_sync()``.
+
+    Plain code of a thread waits there, and the async code is the thread's.
+    """
 
     @wraps(original)
     def __call__(self: AsyncToSync[..., Any], *args: Any, **kwargs: Any) -> Any:
         # A loop that runs inside the call has coroutines of its own: asgiref refuses there.
-        if current_call() is not None and _get_running_loop() is None:
+        if _get_running_loop() is not None:
+            return original(self, *args, **kwargs)
+        if (current_call() or current_thread_call()) is not None:
             return await_(self.awaitable(*args, **kwargs))
         if current_unit() is not None:  # in a thread, where no `await_()` tells of the wait
             storage: Any = connections._connections
             storage.thread_waits()
-        return original(self, *args, **kwargs)
+            return original(self, *args, **kwargs)
+        with thread_waiting(getattr(SyncToAsync.threadlocal, "main_event_loop", None)):
+            return original(self, *args, **kwargs)
 
     return __call__
+
+
+def _in_waiting_thread(original: Any) -> Any:
+    """Let ``run_sync()`` know how a function gets to the thread that waits for the caller."""
+    return SyncToAsync
+
+
+def _loops_of_threads(original: Any) -> Any:
+    """Let ``run_sync()`` know the loops that threads wait for."""
+    return AsyncToSync.loop_thread_executors
 
 
 class _Job:
@@ -315,6 +334,8 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("asyncio", "to_thread", _as_job, at_load=True),
     Rebinding("asyncio.threads", "to_thread", _as_job, at_load=True),
     Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
+    Rebinding("django_loom.bridge.waiting_threads", "in_thread", _in_waiting_thread),
+    Rebinding("django_loom.bridge.waiting_threads", "loops", _loops_of_threads),
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
     Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),

@@ -9,6 +9,7 @@ from .destructors import cancel_again
 from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
 from .tasks import loop_hidden, task_of
+from .thread_blocks import ThreadBlock, begin_block
 from .threads import run_in_thread
 from .unit import (
     Unit,
@@ -20,28 +21,42 @@ from .unit import (
     unit_variable,
 )
 from .waiters import Waiter, running_loop
+from .waiting_threads import (
+    current_thread_call,
+    in_waiting_thread,
+    run_in_waiting_thread,
+    thread_waiting,
+    thread_waits,
+)
 from .waits import await_, suspend
 
 __all__ = [
     "Lock",
     "Resource",
     "SyncCall",
+    "ThreadBlock",
     "Unit",
     "Waiter",
     "await_",
+    "begin_block",
     "begin_unit",
     "cancel_again",
     "context_value",
     "current_call",
+    "current_thread_call",
     "current_unit",
+    "in_waiting_thread",
     "is_collecting",
     "leave_unit",
     "loop_hidden",
     "run_in_thread",
+    "run_in_waiting_thread",
     "run_sync",
     "running_loop",
     "suspend",
     "task_of",
+    "thread_waiting",
+    "thread_waits",
     "unit_of_work",
     "unit_variable",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from asyncio import _get_running_loop, _set_running_loop
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from greenlet import GreenletExit, getcurrent
@@ -19,6 +20,7 @@ from django_loom.exceptions import BridgeError
 from .greenlets import Resource, SyncCall, main_greenlet, outermost, resting
 from .tasks import TASK_PER_THREAD, hide_task, show_task
 from .unit import Unit, enter_unit, leave_unit, unit_variable
+from .waiting_threads import run_in_waiting_thread, thread_waits
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -32,7 +34,8 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     in both directions. A cancellation is raised in ``fn`` where it waits.
 
     Outside a request, and not below another call, it is a unit of work of its own:
-    see ``django_loom.bridge.unit``.
+    see ``django_loom.bridge.unit``. In async code that plain code of a thread runs by
+    ``async_to_sync()`` it belongs to that thread, and runs there.
 
     :param fn: the synchronous callable; it gets the other arguments.
     :return: what ``fn`` returns.
@@ -45,6 +48,9 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
             "run_sync() needs a running asyncio event loop, and there is none in "
             "this thread. Start one with asyncio.run(), or call the function itself."
         )
+    unit = unit_variable.get()
+    if unit is None and thread_waits(loop):
+        return await run_in_waiting_thread(partial(fn, *args, **kwargs), loop)
     driver = getcurrent()
     call = resting.pop() if driver is main_greenlet and resting else SyncCall()
     call.driver = driver
@@ -55,7 +61,6 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     call.task = call.child = call.value = call.unit = None
     error = None
     failed = True
-    unit = unit_variable.get()
     token = None
     if unit is None or unit.ended:
         call.unit, token = enter_unit()

@@ -11,6 +11,7 @@ from django_loom.exceptions import BridgeError
 
 from .collector import is_collecting
 from .greenlets import current_call
+from .waiting_threads import current_thread_call
 from .waits import suspend
 
 
@@ -27,7 +28,7 @@ class Waiter:
 
     def __init__(self) -> None:
         self.granted = False
-        call = current_call()
+        call = current_call() or current_thread_call()
         self._future = None if call is None else call.loop.create_future()
         # Held until the wake-up. Not an Event, which is Python code below a lock of its own:
         # the garbage collector may run there, and what it frees may wake this very waiter,
@@ -44,6 +45,10 @@ class Waiter:
             self._block(self._unwoken, timeout)
             return
         assert self._future is not None
+        if current_call() is None:
+            # In a thread that waits for the loop, whose timers are not for other threads.
+            suspend(asyncio.wait([self._future], timeout=timeout))
+            return
         timer = None
         if timeout is not None:
             timer = self._future.get_loop().call_later(timeout, self._finish)

@@ -14,6 +14,7 @@ from django_loom.exceptions import BridgeError
 from . import collector
 from .collector import is_collecting
 from .greenlets import SyncCall, current_call
+from .waiting_threads import ThreadCall, current_thread_call
 
 T = TypeVar("T")
 
@@ -73,20 +74,20 @@ def suspend(awaitable: Awaitable[T]) -> T:
     return result
 
 
-def _waiting_call(awaitable: Awaitable[Any]) -> SyncCall:
+def _waiting_call(awaitable: Awaitable[Any]) -> SyncCall | ThreadCall:
     """Return the call that is to wait, or refuse.
 
     Not in a coroutine of a loop that runs inside the call: the whole of that loop would
     stand still. Not in the garbage collector: what the interpreter holds in its midst is
     no state to leave to other greenlets.
     """
-    call = current_call()
+    call = current_call() or current_thread_call()
     if call is None or call.closing or _get_running_loop() is not None or is_collecting():
         _refuse(call, awaitable)
     return call
 
 
-def _refuse(call: SyncCall | None, awaitable: Awaitable[Any]) -> NoReturn:
+def _refuse(call: SyncCall | ThreadCall | None, awaitable: Awaitable[Any]) -> NoReturn:
     if iscoroutine(awaitable):
         awaitable.close()  # it will not run: no "never awaited" warning on top
     if call is not None and call.closing:

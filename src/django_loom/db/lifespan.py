@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections
 
-from django_loom.bridge import run_sync, suspend
+from django_loom.bridge import run_sync, suspend, unit_of_work
 from django_loom.exceptions import PoolTimeout
 
 from . import registry
@@ -75,7 +75,8 @@ async def _open(pool: ConnectionPool, timeout: float) -> Exception | None:
 
     async def open_one() -> None:
         try:
-            await run_sync(_take_with_the_others, pool.alias)
+            with unit_of_work():  # the pool's, also where a thread waits for us
+                await run_sync(_take_with_the_others, pool.alias)
         except Exception as error:
             errors.append(error)
 
@@ -105,6 +106,7 @@ def _take_with_the_others(alias: str) -> None:
 
 async def _wait_until_unused(pool: ConnectionPool, timeout: float) -> None:
     try:
-        await run_sync(pool.wait_until_unused, timeout)
+        with unit_of_work():
+            await run_sync(pool.wait_until_unused, timeout)
     except PoolTimeout as error:
         logger.warning("%s", error)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from types import TracebackType
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from django_loom.bridge import Unit, begin_unit, current_unit, leave_unit, run_sync
+from django_loom.bridge import (
+    Unit,
+    begin_unit,
+    current_unit,
+    leave_unit,
+    run_sync,
+    thread_waits,
+)
 
 from .wrapper import refuse_in_coroutine
 
@@ -43,9 +51,11 @@ class Pin:
             wrapper.end_pin()
 
     async def __aenter__(self) -> None:
-        # Outside a request the block is a unit: what is in it has the same connection.
-        unit = current_unit()
-        if unit is None or unit.ended:
+        # Outside a request the block is a unit: what is in it has the same connection. That of
+        # a thread that waits for us is the thread's, which has one.
+        unit, loop = current_unit(), _get_running_loop()
+        is_threads = unit is None and loop is not None and thread_waits(loop)
+        if not is_threads and (unit is None or unit.ended):
             self._own_unit = begin_unit(is_part=True)
         try:
             await run_sync(self.__enter__)

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from django_loom.bridge import current_call, is_collecting, run_sync, running_loop, unit_of_work
+from django_loom.bridge import (
+    begin_unit,
+    current_call,
+    is_collecting,
+    run_sync,
+    running_loop,
+    unit_of_work,
+)
 
 from .engine import Engine
 from .lease import Lease
@@ -54,9 +61,12 @@ def reset(wrapper: LeasedDatabaseMixin, lease: Lease) -> None:
     if loop is None:
         _reset_slot(wrapper, slot)
         return
-    # A context of its own, so that it is no part of the unit that has ended.
+    # A context of its own, so that it is no part of the unit that has ended, nor of a thread
+    # that waits for the loop.
     # Not by the loop's factory: an eager task would begin here, in the midst of a call.
-    asyncio.Task(run_sync(_Reset(wrapper, slot, loop).run), loop=loop, context=Context())
+    context = Context()
+    context.run(begin_unit)
+    asyncio.Task(run_sync(_Reset(wrapper, slot, loop).run), loop=loop, context=context)
 
 
 class _Guard:

@@ -15,7 +15,13 @@ from typing import Any
 from django.db import connections
 from greenlet import getcurrent
 
-from django_loom.bridge import Unit, current_call, current_unit, unit_variable
+from django_loom.bridge import (
+    Unit,
+    current_call,
+    current_unit,
+    in_waiting_thread,
+    unit_variable,
+)
 from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 
 from . import flows, parking, scopes
@@ -129,7 +135,8 @@ class ConnectionStorage:
         """Give back at the end of a block what it has leased in this thread.
 
         For a function of async code that runs in a thread. Synchronous code may wait in
-        the same thread for the async code to end: what that has leased stays.
+        the same thread for the async code to end: what that has leased stays, and what the
+        thread's own connection objects have.
         """
         leases = flows.of_this_thread()
         before = set(leases)
@@ -148,7 +155,8 @@ class ConnectionStorage:
             leases.flow_end = flow_end
             try:
                 for lease, wrapper in list(leases.items()):
-                    if lease not in before:
+                    is_threads_own = wrapper.unit is None and in_waiting_thread()
+                    if lease not in before and not is_threads_own:
                         del leases[lease]
                         wrapper.flow_ends(lease)
             finally:

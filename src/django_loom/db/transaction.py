@@ -6,6 +6,7 @@ import sys
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncContextDecorator
+from functools import partial
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE
 from types import FrameType, TracebackType
 from typing import Any, overload
@@ -15,13 +16,17 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.transaction import Atomic, get_connection
 
 from django_loom.bridge import (
+    ThreadBlock,
     Unit,
+    begin_block,
     begin_unit,
     current_call,
     current_unit,
     is_collecting,
     leave_unit,
+    run_in_waiting_thread,
     run_sync,
+    thread_waits,
 )
 
 from . import flows, scopes
@@ -171,10 +176,16 @@ class AsyncAtomic(AsyncContextDecorator):
         return self._enter(_is_in_async_generator())
 
     async def _enter(self, in_generator: bool) -> None:
-        # Outside a request the block is a unit: what is in it has the same connection.
-        unit = current_unit()
-        token = begin_unit(is_part=True)[1] if unit is None or unit.ended else None
-        opened = _Open(Atomic(*self._arguments), current_unit(), token)
+        # Outside a request the block is a unit: what is in it has the same connection. That of
+        # a thread that waits for us is the thread's, which has one.
+        unit, loop = current_unit(), _get_running_loop()
+        of_thread, token = None, None
+        if unit is None and loop is not None and thread_waits(loop):
+            of_thread = await begin_block(loop)
+            of_thread.in_generator = in_generator
+        elif unit is None or unit.ended:
+            unit, token = begin_unit(is_part=True)
+        opened = _Open(Atomic(*self._arguments), unit, token, of_thread)
         try:
             await run_sync(opened.enter, in_generator)
         except BaseException:
@@ -194,7 +205,10 @@ class AsyncAtomic(AsyncContextDecorator):
             opened.give_up(exc)
             return
         try:
-            await run_sync(opened.exit, exc_type, exc, traceback)
+            if opened.of_thread is not None:
+                await opened.exit_in_thread(opened.of_thread, exc_type, exc, traceback)
+            else:
+                await run_sync(opened.exit, exc_type, exc, traceback)
         finally:
             opened.leave_unit()
 
@@ -212,8 +226,11 @@ class AsyncAtomic(AsyncContextDecorator):
 class _Open:
     """One use of an ``AsyncAtomic``: its block, and the scope that this has opened."""
 
-    def __init__(self, block: Atomic, unit: Unit | None, token: Any) -> None:
+    def __init__(
+        self, block: Atomic, unit: Unit | None, token: Any, of_thread: ThreadBlock | None
+    ) -> None:
         self.block = block
+        self.of_thread = of_thread
         self.scope: scopes.Scope | None = None
         self._unit = unit
         self._token = token
@@ -224,6 +241,8 @@ class _Open:
         if self.scope is not None:
             self.scope.opener = self
             self.scope.in_generator = in_generator
+            if self.of_thread is not None:
+                self.of_thread.timeout = self.scope.wrapper.lease_timeout
 
     def exit(self, *exc: Any) -> None:
         try:
@@ -233,13 +252,28 @@ class _Open:
             if self.scope is not None:
                 self.scope.opener = None  # it is open still if a block in it was not left
 
+    async def exit_in_thread(self, of_thread: ThreadBlock, *exc: Any) -> None:
+        loop = of_thread.loop
+        try:
+            async with of_thread.closing():
+                await run_in_waiting_thread(partial(self.exit, *exc), loop)
+        except BaseException as error:
+            # A block in this one is still open, or we were cancelled while we waited for
+            # its end: the transaction may not be committed.
+            if self.scope is not None and self.scope.active:
+                give_up = partial(self.give_up, error)
+                await run_in_waiting_thread(give_up, loop, has_turn=True)
+            raise
+
     def give_up(self, error: BaseException) -> None:
         with scopes.inside(self.scope):
             self.block.__exit__(_NothingCanWait, _NothingCanWait(error), error.__traceback__)
         self.leave_unit()
 
     def leave_unit(self) -> None:
-        """End the unit that the block was, if it was one of its own."""
+        """End the unit that the block was, if it was one of its own, or that of a thread."""
+        if self.of_thread is not None:
+            self.of_thread.end()
         if self._token is not None:
             leave_unit(self._token)
         if self._token is not None and self._unit is not None:

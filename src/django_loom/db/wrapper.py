@@ -18,6 +18,7 @@ from django_loom.bridge import (
     Lock,
     Unit,
     current_call,
+    current_thread_call,
     current_unit,
     is_collecting,
     unit_variable,
@@ -245,7 +246,8 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         refuse_in_coroutine("use the database")
         cursor = super().chunked_cursor()
         # In its own thread's plain code it is Django's.
-        is_shared = self.leased or current_call() is not None or self._thread_ident != get_ident()
+        is_on_loop = current_call() is not None or current_thread_call() is not None
+        is_shared = self.leased or is_on_loop or self._thread_ident != get_ident()
         if is_shared and self.engine.cursors_stay_open:
             return ServerSideCursor(cursor, self)
         return cursor
