@@ -141,8 +141,8 @@ def check_locks(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"{use.module} has a lock of threads in line {use.line} ({use.name}). Requests on the "
-            "loop have one thread: an RLock does not keep them apart, and each of them waits "
-            "for ever for another lock that one holds while it waits.",
+            "loop have one thread: an RLock does not keep them apart, and another lock that "
+            "one of them holds across a wait blocks them all.",
             hint=(
                 "Hold it across no query and no get_response(). For what has to wait use a lock "
                 "of the database, as select_for_update() takes, or an async middleware with an "
