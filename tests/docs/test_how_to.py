@@ -21,7 +21,7 @@ SERVE = "loom serve mysite.asgi:application"
 URLS = """
 from django.urls import path
 from shop import views
-urlpatterns = [path("", views.index), path("last", views.last), path("blocks", views.blocks)]
+urlpatterns = [path("", views.index), path("books/", views.books), path("blocks", views.blocks)]
 """
 ONE_CONNECTION = """
 DATABASES["default"]["OPTIONS"] = {"pool": {"max_size": 1, "timeout": 0.2}}
@@ -45,7 +45,7 @@ async def hold(held, enough):
         held.set()
         await enough.wait()
 
-async def last(request):
+async def books(request):
     held, enough = asyncio.Event(), asyncio.Event()
     holder = asyncio.create_task(hold(held, enough))
     await held.wait()
@@ -86,7 +86,7 @@ def alike(text: str) -> str:
 def test_the_message_of_a_pool_is_what_the_page_shows(debugged: Project) -> None:
     shown = [block.text for block in blocks(DEBUG, "text") if "became free" in block.text]
     with served(debugged, SERVE) as server:
-        assert [alike(server.get("/last")[1])] == [alike(each) for each in shown]
+        assert [alike(server.get("/books/")[1])] == [alike(each) for each in shown]
 
 
 def test_debug_mode_and_the_signal_find_what_blocks(debugged: Project) -> None:
