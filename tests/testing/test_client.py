@@ -127,7 +127,9 @@ class Requests:
 
     async def test_a_stream_that_is_not_read_ends_with_its_response(self: Any) -> None:
         await self.add_two()
-        await self.async_client.get("/endless/")
+        response = await self.async_client.get("/waits/")
+        await aeventually(lambda: urls.counted)
+        del response
         gc.collect()
         await aeventually(lambda: len(asyncio.all_tasks()) == self.tasks)
         assert urls.closed == ["async"]
@@ -140,6 +142,7 @@ class InTransaction(Requests, TestCase):
 
     def setUp(self) -> None:
         urls.closed.clear()
+        urls.counted.clear()
         assert Author.objects.count() == 0  # what requests have written went with their test
 
 
@@ -149,6 +152,7 @@ class WithoutTransaction(Requests, TransactionTestCase):
 
     def setUp(self) -> None:
         urls.closed.clear()
+        urls.counted.clear()
 
 
 def run(case: type[unittest.TestCase]) -> None:

@@ -18,6 +18,7 @@ import django_loom
 from tests.testapp.models import Author
 
 closed: list[str] = []
+counted: list[int] = []
 
 
 def add_and_count() -> dict[str, Any]:
@@ -93,6 +94,20 @@ async def endless(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+async def waits(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[str]:
+        try:
+            count = await Author.objects.acount()
+            counted.append(count)
+            yield f"{count}"
+            # Not for the database: a query that is cut short aborts the test's transaction.
+            await asyncio.Event().wait()
+        finally:
+            closed.append("async")
+
+    return StreamingHttpResponse(parts())
+
+
 async def breaks(request: HttpRequest) -> StreamingHttpResponse:
     async def parts() -> AsyncIterator[str]:
         yield "one"
@@ -118,6 +133,7 @@ urlpatterns = [
         stream_on_loop,
         stream_in_thread,
         endless,
+        waits,
         breaks,
         file,
     )
