@@ -67,7 +67,7 @@ class ReturnedLeases(LeasesBase):
 
     def give_back_if_idle(self, lease: Lease) -> None:
         """Return a connection of a flow unless something needs it; its code waits now."""
-        if lease.is_pinned_by_transaction and self.is_as_taken(lease):
+        if lease.is_pinned_by_transaction and self.pinned is lease and self.is_as_taken(lease):
             self.unpin()
         if lease.pin is None and lease.is_idle(self.settings_dict["AUTOCOMMIT"]):
             if self.engine.session_is_changed(lease.connection) and self.pinned is None:
