@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Warning
 from django.test import override_settings
 
 from django_loom import checks
+from django_loom.units import identities
 
 Write = Callable[[str], str]
 
@@ -131,3 +132,16 @@ def test_middleware_of_django_and_what_cannot_be_found_are_not_mentioned(
     check: Callable[[], list[CheckMessage]], middleware: str
 ) -> None:
     assert messages(check, middleware) == []
+
+
+def test_modules_of_tests_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["views_of_identities", "test_views_of_identities"]
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("import threading\nme = threading.get_ident()\n")
+    loaded = [(name, import_module(name)) for name in names]
+    monkeypatch.setattr(identities, "project_modules", lambda: loaded)
+    found = [use.module for use in identities.thread_keys() if use.module in names]
+    for name in names:
+        del sys.modules[name]
+    assert found == names[:1]

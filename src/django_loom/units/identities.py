@@ -33,7 +33,7 @@ class Use(NamedTuple):
 
 def thread_keys() -> Iterator[Use]:
     """Return the modules that ask which thread they are in, by which they may keep values."""
-    loaded = {name: _file(name) for name, _ in project_modules()}
+    loaded = {name: _file(name) for name, _ in project_modules() if not _is_of_tests(name)}
     for module, path in {**loaded, **_middleware()}.items():
         yield from _first_use(module, path, _THREADS)
 
@@ -42,6 +42,10 @@ def locks_of_middleware() -> Iterator[Use]:
     """Return the modules of middleware that make a lock of threads."""
     for module, path in _middleware().items():
         yield from _first_use(module, path, _LOCKS)
+
+
+def _is_of_tests(module: str) -> bool:
+    return any(part == "tests" or part.startswith("test_") for part in module.split("."))
 
 
 def _middleware() -> dict[str, str | None]:
