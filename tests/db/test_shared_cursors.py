@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 import django_loom
 from django_loom import await_, run_sync
+from django_loom.bridge import unit_of_work
+from django_loom.db import scopes
 from django_loom.exceptions import TransactionBusy
 from tests.db.support import aask, abackend_pid, ask, in_use, let_others_run, second_alias
 from tests.loops import LoopRunner
@@ -277,3 +279,38 @@ def test_a_cancelled_read_leaves_a_transaction_that_must_be_rolled_back(
         assert (await Author.objects.acount(), in_use()) == (0, 0)
 
     loop_runner(main)
+
+
+def test_code_goes_on_whose_cursor_is_closed_while_it_waits_for_a_connection(
+    loop_runner: LoopRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the collector frees an iterator that was left, and the loop closes it then."""
+
+    def use(wrapper: Any) -> int:
+        reads = [True]  # another unit's cursor, until there is a connection
+        monkeypatch.setattr(scopes, "is_member", lambda *_: reads[0])
+        connect = type(wrapper).connect
+
+        def connect_and_end(self: Any) -> None:
+            connect(self)
+            reads[0] = False
+
+        monkeypatch.setattr(type(wrapper), "connect", connect_and_end)
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return int(cursor.fetchone()[0])
+
+    async def main() -> None:
+        with unit_of_work():
+            wrapper = await run_sync(lambda: connections["default"])
+            with unit_of_work():
+                assert await run_sync(use, wrapper) == 1
+                assert in_use() == 0
+                with pytest.raises(DatabaseError, match="belongs to another unit"):
+                    await run_sync(use_kept, wrapper)
+
+    loop_runner(main)
+
+
+def use_kept(wrapper: Any) -> None:
+    wrapper.cursor()

@@ -257,7 +257,13 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
             return
         if current_unit() is self.unit or self.allow_thread_sharing or scopes.is_member(self):
             return
-        if self.lease_here().state is not LeaseState.OPENING:  # for code that may have it
+        lease = self.lease_here()
+        if lease.state is LeaseState.OPENING:  # for code that may have it
+            return
+        # Code had the object as a reader of another unit's cursor, and waited for a connection →
+        # the cursor was closed meanwhile → what the code has on the object is its own still.
+        is_flows = lease.flow is not None and lease.flow is flows.current_flow()
+        if not (is_flows and lease.state is LeaseState.HELD):
             raise not_own(self.alias)
 
     def cursor(self) -> Any:
