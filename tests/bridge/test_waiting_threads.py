@@ -12,8 +12,8 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 
 from django_loom import await_, run_sync
-from django_loom.bridge import current_unit, unit_of_work
-from django_loom.exceptions import BridgeError
+from django_loom.bridge import current_unit, thread_blocks, unit_of_work
+from django_loom.exceptions import BridgeError, TransactionBusy
 
 from .tools import fail
 
@@ -320,3 +320,18 @@ def test_plain_code_outside_run_sync_still_must_not_wait() -> None:
 
     async_to_sync(sync_to_async(function))()
     function()
+
+
+def test_nobody_waits_without_end_for_a_block_that_is_still_being_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(thread_blocks, "_TIMEOUT", 0.01)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        block = await asyncio.create_task(thread_blocks.begin_block(loop))
+        with pytest.raises(TransactionBusy):
+            await asyncio.create_task(thread_blocks.begin_block(loop))
+        block.end()
+
+    asyncio.run(main())

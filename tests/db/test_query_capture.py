@@ -92,15 +92,18 @@ def test_tasks_beside_it_do_not_see_the_wrapper(loop_runner: LoopRunner) -> None
     loop_runner(main)
 
 
+def wrapper_that_notes(order: list[str], name: str) -> Callable[..., Any]:
+    def wrapper(execute: Callable[..., Any], *args: Any) -> Any:
+        order.append(name)
+        return execute(*args)
+
+    return wrapper
+
+
 def test_wrappers_nest_the_innermost_last(loop_runner: LoopRunner) -> None:
     order: list[str] = []
 
-    def named(name: str) -> Callable[..., Any]:
-        def wrapper(execute: Callable[..., Any], *args: Any) -> Any:
-            order.append(name)
-            return execute(*args)
-
-        return wrapper
+    named = partial(wrapper_that_notes, order)
 
     def sync_code() -> None:
         with connection.execute_wrapper(named("inner")):
@@ -532,12 +535,7 @@ def test_what_is_added_by_hand_in_a_block_is_the_units_and_in_its_place(
 ) -> None:
     order: list[str] = []
 
-    def named(name: str) -> Callable[..., Any]:
-        def wrapper(execute: Callable[..., Any], *args: Any) -> Any:
-            order.append(name)
-            return execute(*args)
-
-        return wrapper
+    named = partial(wrapper_that_notes, order)
 
     def asked() -> str:
         order.clear()

@@ -18,13 +18,13 @@ from django.core.checks import run_checks
 from django_loom import await_, reroute, run_sync
 from django_loom.bridge import unit_of_work
 from tests.loops import LoopRunner
-from tests.units.tools import in_another_unit, in_thread
+from tests.units.tools import (
+    check_values_of_unit_and_thread,
+    in_another_unit,
+    read,
+)
 
 Make = Callable[[], Any]
-
-
-def read(local: Any) -> Any:
-    return getattr(local, "x", None)
 
 
 def made_later() -> Any:
@@ -62,18 +62,7 @@ each_kind = pytest.mark.parametrize("make", [made_later, found])
 
 @each_kind
 def test_a_unit_has_its_own_values_and_so_has_the_thread(make: Make) -> None:
-    local = make()
-    local.x = "thread"
-    with unit_of_work():
-        assert read(local) is None
-        local.x = "unit"
-        assert in_another_unit(lambda: read(local)) is None
-        assert in_thread(lambda: read(local)) is None
-        assert read(local) == "unit"
-        del local.x
-        with pytest.raises(AttributeError):
-            _ = local.x
-    assert read(local) == "thread"
+    check_values_of_unit_and_thread(make())
 
 
 @each_kind

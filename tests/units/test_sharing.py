@@ -16,26 +16,18 @@ from django_loom import await_, run_sync
 from django_loom.bridge import current_call, unit_of_work
 from tests.loops import LoopRunner
 from tests.polling import aeventually
-from tests.units.tools import in_another_unit, in_thread
+from tests.units.tools import (
+    check_values_of_unit_and_thread,
+    in_another_unit,
+    in_thread,
+    read,
+)
 
 UNITS = 50
 
 
-def read(local: Any) -> Any:
-    return getattr(local, "x", None)
-
-
 def test_a_unit_has_its_own_values_and_so_has_the_thread() -> None:
-    local = threading.local()
-    local.x = "thread"
-    with unit_of_work():
-        assert read(local) is None
-        local.x = "unit"
-        assert in_another_unit(lambda: read(local)) is None
-        assert in_thread(lambda: read(local)) is None
-        assert read(local) == "unit"
-    assert read(local) == "thread"
-    assert in_thread(lambda: read(local)) is None
+    check_values_of_unit_and_thread(threading.local())
 
 
 def test_tasks_threads_and_calls_of_a_unit_share_its_values(loop_runner: LoopRunner) -> None:

@@ -15,6 +15,8 @@ from contextvars import ContextVar
 
 from django_loom.exceptions import TransactionBusy
 
+_TIMEOUT = 30.0  # seconds, until who has begun a block says how long
+
 
 class ThreadBlock:
     """An open block; ``inner`` is the one in it that is open now, ``outer`` that around it."""
@@ -27,7 +29,7 @@ class ThreadBlock:
         self.inner: ThreadBlock | None = None
         self.ended = asyncio.Event()
         self.in_generator = False  # whose consumer may leave it half-way
-        self.timeout: float | None = None  # for those who wait for its end
+        self.timeout = _TIMEOUT  # seconds, for those who wait for its end
 
     def end(self) -> None:
         """Let the others go on."""

@@ -345,7 +345,13 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         """Close the calling code's connection; see Django's ``BaseDatabaseWrapper``."""
         if self.shared is self.pinned or self.can_wait(self.lease_here()):
             self.beside_block(super().close)  # else it is the block's, which goes on
-            self.lease_here().session_is_lost = False
+            self._forget_loss()
+
+    def _forget_loss(self) -> None:
+        """Let the code begin a new session where the one that it relied on is lost."""
+        lease = self.present_lease()
+        if lease is not None:
+            lease.session_is_lost = False
 
     def _close(self) -> None:
         lease = self.lease_here()
@@ -358,8 +364,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         """Do as Django at a request's end, but for what was open around the request."""
         lease = self.present_lease()
         if lease is None or lease.connection is None:
-            if lease is not None:
-                lease.session_is_lost = False  # as Django's, which would be closed here
+            self._forget_loss()  # as Django's, which would be closed here
             return
         if lease.pin is not None and running_jobs(self.unit) > flows.of_this_thread().jobs:
             return  # another thread works on with it, while the request ends
