@@ -246,15 +246,13 @@ def _all_connections(original: Any) -> Any:
 
     Django does so three times for each request, with signals.
     """
-    from .db.query_capture import captures_variable
+    from .db.storage import present_connections
 
     @wraps(original)
     def all_connections(self: Any, initialized_only: bool = False) -> Any:
         if not initialized_only or self is not connections:
             return original(self, initialized_only)
-        storage: Any = connections._connections
-        # A log is the context's: to empty it, any connection will do.
-        return storage.made(captures_variable.get().keys())
+        return present_connections()
 
     return all_connections
 

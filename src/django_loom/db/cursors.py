@@ -146,7 +146,7 @@ class LeasedCursorMixin:
     def _settle(self) -> None:
         lease = self._lease
         if lease.state is LeaseState.HELD:
-            if lease.pin is None and self.db.engine.session_is_changed(lease.connection):
+            if lease.pin is None and lease.engine.session_is_changed(lease.connection):
                 self.db.pin(lease)
             if not lease.on_loop:
                 self.db.statement_ends(lease)

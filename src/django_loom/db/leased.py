@@ -166,7 +166,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
             self.drop(lease)
             raise
         lease.state = LeaseState.HELD
-        if self.pool_options.per_unit or self._thread_sharing_count:
+        if pool.options.per_unit or self._thread_sharing_count:
             self.pin(lease)
 
     def replace_lease(self, before: Lease | None, lease: Lease) -> None:
@@ -209,13 +209,14 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         """Take over the slot's connection, or find that it is lost."""
         slot = lease.slot
         assert slot is not None
-        max_age = self.settings_dict["CONN_MAX_AGE"]
+        settings = self.settings_dict
+        max_age = settings["CONN_MAX_AGE"]
         lease.assign(slot.attributes)
         lease.connection = slot.connection
         lease.health_check_done = True
-        lease.close_at = None if max_age is None else time.monotonic() + max_age
-        check = slot.suspect or self.settings_dict["CONN_HEALTH_CHECKS"]
-        if not self.engine.seems_alive(lease.connection) or (check and not self.is_usable()):
+        lease.close_at = None if max_age is None else slot.taken_at + max_age
+        check = slot.suspect or settings["CONN_HEALTH_CHECKS"]
+        if not lease.engine.seems_alive(lease.connection) or (check and not self.is_usable()):
             lease.connection = None
             slot.pool.drop_connection(slot, lost=True)
         slot.suspect = False
@@ -363,8 +364,10 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
     def close_if_unusable_or_obsolete(self) -> None:
         """Do as Django at a request's end, but for what was open around the request."""
         lease = self.present_lease()
-        if lease is None or lease.connection is None:
-            self._forget_loss()  # as Django's, which would be closed here
+        if lease is None:
+            return
+        if lease.connection is None:
+            lease.session_is_lost = False  # as Django's, which would be closed here
             return
         if lease.pin is not None and running_jobs(self.unit) > flows.of_this_thread().jobs:
             return  # another thread works on with it, while the request ends

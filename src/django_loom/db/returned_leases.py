@@ -121,7 +121,7 @@ class ReturnedLeases(LeasesBase):
         return (
             lease.is_idle(self.settings_dict["AUTOCOMMIT"])
             and not (lease.closed_in_transaction or lease.left_cursors or lease.is_changed)
-            and not self.engine.session_is_changed(lease.connection)
+            and not lease.engine.session_is_changed(lease.connection)
             and not self.pool_options.per_unit
         )
 

@@ -26,7 +26,9 @@ from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 
 from . import flows, parking, scopes
 from .leased import make_leased
+from .query_capture import captures_variable
 from .registry import inherited_from_parent
+from .scopes import scopes_variable
 from .unit_jobs import jobs_of, running_jobs
 from .wrapper import LoomDatabaseMixin
 
@@ -34,6 +36,7 @@ logger = logging.getLogger("django_loom")
 
 _KEY: Hashable = "django_loom.db"
 _NO_CONNECTIONS: dict[str, Any] = {}  # of a unit that has made none
+_of_other_engines: set[str] = set()  # aliases whose connections are always the thread's
 
 
 class UnitConnections(dict[str, Any]):
@@ -106,6 +109,32 @@ class _Threads(RealLocal):
         self.connections = ThreadConnections()
 
 
+# Functions, for it costs to look up a method on a class that has ``__getattr__``.
+def _of_quiet_unit() -> dict[str, Any] | None:
+    """Return the objects of the calling code's unit, if no block or thread can have others.
+
+    As it mostly is for a request, which asks some four times.
+    """
+    unit = unit_variable.get()
+    if (
+        unit is None
+        or scopes_variable.get() is not None
+        or scopes.opened_by_threads
+        or _of_other_engines
+    ):
+        return None
+    return unit.belongings.get(_KEY, _NO_CONNECTIONS)  # type: ignore[no-any-return]
+
+
+def present_connections() -> list[Any]:
+    """Return the connection objects that the calling code has, and what its context logs to."""
+    wanted = captures_variable.get()
+    if not wanted and (of_unit := _of_quiet_unit()) is not None:
+        return list(of_unit.values())
+    # A log is the context's: to empty it, any connection will do.
+    return connections._connections.made(wanted.keys())  # type: ignore[no-any-return]
+
+
 class ConnectionStorage:
     """Takes the place of the ``asgiref.local.Local`` in ``django.db.connections``.
 
@@ -116,11 +145,9 @@ class ConnectionStorage:
     """
 
     _threads: _Threads
-    _has_other_engines: bool  # whose connections are the thread's, also below a unit
 
     def __init__(self) -> None:
         object.__setattr__(self, "_threads", _Threads())
-        object.__setattr__(self, "_has_other_engines", False)
 
     def thread_waits(self) -> None:
         """Give back what nothing in this thread needs while its code waits for somebody."""
@@ -168,29 +195,12 @@ class ConnectionStorage:
 
         :param wanted: aliases of which one is made if there is none.
         """
-        if not wanted and (of_unit := self._of_quiet_unit()) is not None:
-            return list(of_unit.values())
         found = []
         for alias in connections:
             connection = connections[alias] if alias in wanted else self._present(alias)
             if connection is not None:
                 found.append(connection)
         return found
-
-    def _of_quiet_unit(self) -> dict[str, Any] | None:
-        """Return the objects of the calling code's unit, if no block or thread can have others.
-
-        As it mostly is for a request, which asks some four times.
-        """
-        unit = unit_variable.get()
-        if (
-            unit is None
-            or scopes.scopes_variable.get() is not None
-            or scopes.opened_by_threads
-            or self._has_other_engines
-        ):
-            return None
-        return unit.belongings.get(_KEY, _NO_CONNECTIONS)  # type: ignore[no-any-return]
 
     def _present(self, alias: str) -> Any:
         threads_own = self._threads.connections.get(alias)
@@ -207,13 +217,13 @@ class ConnectionStorage:
         return connection
 
     def __getattr__(self, alias: str) -> Any:
-        if unit_variable.get() is None and scopes.scopes_variable.get() is None:
+        if unit_variable.get() is None and scopes_variable.get() is None:
             # Plain code of a thread, or a coroutine of its loop: the thread's, the short way.
             is_threads_own = getcurrent().parent is None
             threads_own = self._threads.connections.get(alias) if is_threads_own else None
             if threads_own is not None:
                 return threads_own
-        of_unit = self._of_quiet_unit()
+        of_unit = _of_quiet_unit()
         connection = self._present(alias) if of_unit is None else of_unit.get(alias)
         if connection is None:
             unit = current_unit()
@@ -233,7 +243,7 @@ class ConnectionStorage:
                     "put django_loom.db.threaded.ThreadedDatabaseMixin before its "
                     "DatabaseWrapper."
                 )
-            object.__setattr__(self, "_has_other_engines", True)
+            _of_other_engines.add(alias)
             self._threads.connections[alias] = connection
             return
         is_new = not connection.managed and connection.connection is None

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from psycopg.adapt import AdaptersMap
 
 if TYPE_CHECKING:
-    from .connection import LoomConnection
+    from .session_noting import SessionNotingConnection
 
 
 class NotingAdapters(AdaptersMap):
     """A copy of a connection's adapters that notes on it what is registered."""
 
-    def __init__(self, adapters: AdaptersMap, connection: LoomConnection) -> None:
+    def __init__(self, adapters: AdaptersMap, connection: SessionNotingConnection) -> None:
         super().__init__(adapters)
         self._noting = weakref.ref(connection)  # a cycle would leave it to the collector
 

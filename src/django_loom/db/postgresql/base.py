@@ -78,12 +78,7 @@ class PostgreSQLEngine(Engine):
 
     def session_is_changed(self, connection: Any) -> bool:
         """Tell if a statement such as SET, or code that uses psycopg, has changed the session."""
-        changed: bool = connection.session_is_changed or connection.begun_with != (
-            connection.row_factory,
-            connection.cursor_factory,
-            connection.server_cursor_factory,
-        )
-        return changed
+        return connection.session_is_changed or connection.factories_are_changed  # type: ignore[no-any-return]
 
     def session_begins(self, connection: Any) -> None:
         """Take the session as it is now for unchanged."""

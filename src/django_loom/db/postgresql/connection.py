@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,26 +24,13 @@ from psycopg.waiting import wait_async
 from django_loom.bridge import Lock, current_call, running_loop, suspend
 from django_loom.exceptions import BridgeError
 
-from .adapters import NotingAdapters
 from .cancelling import cancel_in_thread, closed_pgconn, end_query
-from .session import watching
+from .session_noting import SessionNotingConnection
 from .waiting import GeneratorWait, readable
 
 # Seconds that a cancelled query gets, to be cancelled in the server as well and to
 # end there. A connection that takes longer is closed: its network has stalled.
 CANCEL_TIMEOUT = 2.0
-# What a reset restores, beside the handlers.
-_RESTORED = (
-    "row_factory",
-    "cursor_factory",
-    "server_cursor_factory",
-    "prepare_threshold",
-    "prepared_max",
-    "isolation_level",
-    "read_only",
-    "deferrable",
-    "_adapters",
-)
 
 
 class _Opener(psycopg.AsyncConnection[Any]):
@@ -54,15 +40,8 @@ class _Opener(psycopg.AsyncConnection[Any]):
         pass  # the protocol connection inside belongs to another object now
 
 
-class LoomConnection(psycopg.Connection[Any]):
+class LoomConnection(SessionNotingConnection):
     """A connection for synchronous code, in threads and on event loops alike."""
-
-    is_shared = False  # the pool's, so that others follow
-    session_is_changed = False  # for those that follow
-    _as_opened: tuple[dict[str, Any], tuple[Any, ...], tuple[Any, ...]] | None = None
-    # The factories as they are when a session begins, to be compared. All else tells when it
-    # is set; these are read for each cursor, where a property would cost more.
-    begun_with: tuple[Any, Any, Any] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -97,98 +76,6 @@ class LoomConnection(psycopg.Connection[Any]):
         if cursor_factory:
             connection.cursor_factory = cursor_factory
         return connection
-
-    def cursor(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a cursor that notes what changes the session; arguments are psycopg's."""
-        cursor = super().cursor(*args, **kwargs)
-        # Not by the factory, which is the user's to see.
-        if self.is_shared:
-            cursor.__class__ = watching(type(cursor))
-        return cursor
-
-    def watch(self, cursor: Any) -> None:
-        """Let a cursor that somebody has made by its class note what changes the session."""
-        if self.is_shared and isinstance(cursor, psycopg.Cursor):
-            cursor.__class__ = watching(type(cursor))
-
-    def note_as_opened(self) -> None:
-        """Note what a reset makes of this object."""
-        attributes = {name: getattr(self, name) for name in _RESTORED}
-        self._as_opened = attributes, (*self._notice_handlers,), (*self._notify_handlers,)
-
-    def restore_as_opened(self) -> None:
-        """Undo what the user's code has set since, as the server's reset cannot."""
-        if self._as_opened is None:
-            return
-        attributes, notice_handlers, notify_handlers = self._as_opened
-        for name, value in attributes.items():
-            setattr(self, name, value)
-        self._notice_handlers, self._notify_handlers = [*notice_handlers], [*notify_handlers]
-        if self._notifies_backlog:
-            self._notifies_backlog.clear()
-        # The reset ends what the server has prepared; psycopg does not always see that.
-        self._prepared.clear()
-
-    def begin_session(self) -> None:
-        """Take everything as it is now for unchanged."""
-        self._adapters = NotingAdapters(self.adapters, self)
-        self.begun_with = self.row_factory, self.cursor_factory, self.server_cursor_factory
-        self.session_is_changed = False
-
-    def set_isolation_level(self, value: Any) -> None:
-        """Set the isolation level of the transactions to come; see psycopg."""
-        self.session_is_changed = True
-        super().set_isolation_level(value)
-
-    def set_read_only(self, value: bool | None) -> None:
-        """Set whether the transactions to come only read; see psycopg."""
-        self.session_is_changed = True
-        super().set_read_only(value)
-
-    def set_deferrable(self, value: bool | None) -> None:
-        """Set whether the transactions to come are deferrable; see psycopg."""
-        self.session_is_changed = True
-        super().set_deferrable(value)
-
-    @property
-    def prepare_threshold(self) -> int | None:
-        """After how many times a query is prepared; see psycopg."""
-        return super().prepare_threshold
-
-    @prepare_threshold.setter
-    def prepare_threshold(self, value: int | None) -> None:
-        self.session_is_changed = True
-        self._prepared.prepare_threshold = value
-
-    @property
-    def prepared_max(self) -> int | None:
-        """How many prepared queries there may be; see psycopg."""
-        return super().prepared_max
-
-    @prepared_max.setter
-    def prepared_max(self, value: int | None) -> None:
-        self.session_is_changed = True
-        self._prepared.prepared_max = sys.maxsize if value is None else value
-
-    def add_notice_handler(self, callback: Any) -> None:
-        """Let a function have the server's notices; see psycopg."""
-        self.session_is_changed = True
-        super().add_notice_handler(callback)
-
-    def remove_notice_handler(self, callback: Any) -> None:
-        """Undo ``add_notice_handler()``; see psycopg."""
-        self.session_is_changed = True
-        super().remove_notice_handler(callback)
-
-    def add_notify_handler(self, callback: Any) -> None:
-        """Let a function have the notifications; see psycopg."""
-        self.session_is_changed = True
-        super().add_notify_handler(callback)
-
-    def remove_notify_handler(self, callback: Any) -> None:
-        """Undo ``add_notify_handler()``; see psycopg."""
-        self.session_is_changed = True
-        super().remove_notify_handler(callback)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Consume a generator of psycopg's, on the loop if the caller runs on one."""
