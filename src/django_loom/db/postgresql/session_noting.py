@@ -24,19 +24,6 @@ _RESTORED = (
 )
 
 
-def _factory(name: str, doc: str) -> property:
-    """Return an attribute that is one of psycopg's factories."""
-
-    def value(connection: SessionNotingConnection) -> Any:
-        return getattr(connection, name)
-
-    def assign(connection: SessionNotingConnection, value: Any) -> None:
-        setattr(connection, name, value)
-        connection.note_factories()
-
-    return property(value, assign, doc=doc)
-
-
 class SessionNotingConnection(psycopg.Connection[Any]):
     """Knows if its session, the server's part or the driver's, is still as it was opened.
 
@@ -46,12 +33,6 @@ class SessionNotingConnection(psycopg.Connection[Any]):
 
     _begun_with: tuple[Any, Any, Any] | None = None
     _as_opened: tuple[dict[str, Any], tuple[Any, ...], tuple[Any, ...]] | None = None
-
-    row_factory = _factory("_row_factory", "What makes rows; see psycopg.")
-    cursor_factory = _factory("_cursor_factory", "What makes cursors; see psycopg.")
-    server_cursor_factory = _factory(
-        "_server_cursor_factory", "What makes server-side cursors; see psycopg."
-    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.is_shared = False  # the pool's, so that others follow
@@ -106,12 +87,42 @@ class SessionNotingConnection(psycopg.Connection[Any]):
         self._begun_with = self._factories()
         self.session_is_changed = self.factories_are_changed = False
 
-    def note_factories(self) -> None:
+    def _note_factories(self) -> None:
         """Note if a factory is another one than when the session began."""
         self.factories_are_changed = self._begun_with != self._factories()
 
     def _factories(self) -> tuple[Any, Any, Any]:
         return self._row_factory, self._cursor_factory, self._server_cursor_factory
+
+    @property
+    def row_factory(self) -> Any:
+        """What makes rows; see psycopg."""
+        return self._row_factory
+
+    @row_factory.setter
+    def row_factory(self, value: Any) -> None:
+        self._row_factory = value
+        self._note_factories()
+
+    @property
+    def cursor_factory(self) -> Any:
+        """What makes cursors; see psycopg."""
+        return self._cursor_factory
+
+    @cursor_factory.setter
+    def cursor_factory(self, value: Any) -> None:
+        self._cursor_factory = value
+        self._note_factories()
+
+    @property
+    def server_cursor_factory(self) -> Any:
+        """What makes server-side cursors; see psycopg."""
+        return self._server_cursor_factory
+
+    @server_cursor_factory.setter
+    def server_cursor_factory(self, value: Any) -> None:
+        self._server_cursor_factory = value
+        self._note_factories()
 
     def set_isolation_level(self, value: Any) -> None:
         """Set the isolation level of the transactions to come; see psycopg."""
