@@ -17,6 +17,7 @@ from .unit import (
     context_value,
     current_unit,
     leave_unit,
+    unit_in_context,
     unit_of_work,
     unit_variable,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "task_of",
     "thread_waiting",
     "thread_waits",
+    "unit_in_context",
     "unit_of_work",
     "unit_variable",
 ]

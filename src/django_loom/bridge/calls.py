@@ -19,7 +19,7 @@ from django_loom.exceptions import BridgeError
 
 from .greenlets import Resource, SyncCall, main_greenlet, outermost, resting
 from .tasks import TASK_PER_THREAD, hide_task, show_task
-from .unit import Unit, enter_unit, leave_unit, unit_variable
+from .unit import Unit, enter_unit, leave_unit, unit_in_context
 from .waiting_threads import run_in_waiting_thread, thread_waits
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
             "run_sync() needs a running asyncio event loop, and there is none in "
             "this thread. Start one with asyncio.run(), or call the function itself."
         )
-    unit = unit_variable.get()
+    unit = unit_in_context()
     if unit is None and thread_waits(loop):
         return await run_in_waiting_thread(partial(fn, *args, **kwargs), loop)
     driver = getcurrent()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from greenlet import getcurrent
 
-from django_loom.bridge import current_unit, unit_variable
+from django_loom.bridge import current_unit, unit_in_context
 
 from . import scopes
 from .lease import Lease, LeaseState
-from .scopes import scopes_variable
+from .scopes import scopes_in_context
 
 if TYPE_CHECKING:
     from .library_threads import SpareLease
@@ -37,7 +37,7 @@ class LeasedCursorMixin:
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
         self._lease = db.lease_here() if db.leased else db.plain_lease
-        self._unit = (unit_variable.get() or current_unit()) if db.leased else None
+        self._unit = (unit_in_context() or current_unit()) if db.leased else None
 
     def close(self) -> None:
         """Close the cursor."""
@@ -67,7 +67,7 @@ class LeasedCursorMixin:
                 is_held
                 and lease.on_loop
                 and lease.flow is current
-                and scopes_variable.get() is None
+                and scopes_in_context() is None
                 and db.shared is None
                 and db.unit is not None
             )

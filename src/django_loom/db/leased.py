@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 from greenlet import getcurrent
 
-from django_loom.bridge import SyncCall, Unit, current_unit, unit_variable
+from django_loom.bridge import SyncCall, Unit, current_unit, unit_in_context
 
 from . import flows, registry, scopes
 from .holders import is_users
@@ -20,7 +20,7 @@ from .lease import ATTRIBUTES, DEFAULTS, Lease, LeaseState
 from .library_threads import LibraryThreadLeases
 from .pinned_leases import PinnedLeases
 from .returned_leases import ReturnedLeases
-from .scopes import scopes_variable
+from .scopes import scopes_in_context
 from .unit_jobs import running_jobs
 from .unit_leases import UnitLeases
 from .wrapper import LoomDatabaseMixin, not_own, refuse_in_coroutine, session_lost
@@ -34,7 +34,7 @@ def _lease_attribute(name: str) -> property:
     # A property's function is called without the detour by C that other descriptors take.
     def value(wrapper: Any) -> Any:
         current = getcurrent()
-        if type(current) is SyncCall and scopes_variable.get() is None and wrapper.unit is not None:
+        if type(current) is SyncCall and scopes_in_context() is None and wrapper.unit is not None:
             # What present_lease() does, without the call: each query reads some eight.
             lease = wrapper.shared or wrapper.leases.get(current)
         else:
@@ -78,7 +78,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
     def present_lease(self) -> Lease | None:
         """Return the lease of the calling code, or None."""
         current = getcurrent()
-        if type(current) is SyncCall and scopes_variable.get() is None and self.unit is not None:
+        if type(current) is SyncCall and scopes_in_context() is None and self.unit is not None:
             return self.shared or self.leases.get(current)  # as it mostly is, the short way
         scope = scopes.find(self.alias, self if self.unit is None else None)
         if scope is not None and scope.wrapper is self:
@@ -120,7 +120,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         """Take a connection from the pool, and open it if the pool has none."""
         if _get_running_loop() is not None:
             refuse_in_coroutine("connect to the database")
-        if self.unit is None or unit_variable.get() is not self.unit:
+        if self.unit is None or unit_in_context() is not self.unit:
             self.require_own()
         self._take()
         if type(getcurrent()) is not SyncCall and is_users(sys._getframe(1)):
@@ -229,7 +229,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         if (
             is_call
             and self.unit is not None
-            and unit_variable.get() is self.unit
+            and unit_in_context() is self.unit
             and self.opens_as_django
             and BaseDatabaseWrapper.ensure_connection is _ensure_connection
         ):
@@ -254,7 +254,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
             super().require_own()
             super().validate_thread_sharing()
             return
-        if unit_variable.get() is self.unit:  # the short way
+        if unit_in_context() is self.unit:  # the short way
             return
         if current_unit() is self.unit or self.allow_thread_sharing or scopes.is_member(self):
             return
@@ -271,7 +271,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         """Make a cursor, leasing a connection if need be."""
         if type(getcurrent()) is not SyncCall:
             return self.cursor_in_thread(super().cursor)
-        is_own = self.unit is not None and unit_variable.get() is self.unit
+        is_own = self.unit is not None and unit_in_context() is self.unit
         if is_own and _get_running_loop() is None:
             return self._cursor()  # as it mostly is, the short way
         return super().cursor()
@@ -283,7 +283,7 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
 
     def validate_thread_sharing(self) -> None:
         """Allow whoever belongs to the unit, in whatever thread."""
-        if self.unit is None or unit_variable.get() is not self.unit:
+        if self.unit is None or unit_in_context() is not self.unit:
             self.require_own()
 
     def inc_thread_sharing(self) -> None:

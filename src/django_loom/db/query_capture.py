@@ -55,6 +55,7 @@ captures_variable: ContextVar[Mapping[str, _Capture]] = ContextVar(
     "loom_query_captures", default=_NONE
 )
 """The databases whose queries the context logs, or has logged."""
+captures_in_context = captures_variable.get
 
 
 @dataclass(frozen=True, slots=True, eq=False)

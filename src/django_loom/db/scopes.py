@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 scopes_variable: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", default=None)
 """The scopes that a context knows, by alias; None if it knows of none at all."""
-
+scopes_in_context = scopes_variable.get
 
 opened_by_threads: set[int] = set()
 """The identities of the open blocks of plain code. Mostly there is none: a short way to know."""

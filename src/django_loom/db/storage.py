@@ -20,15 +20,15 @@ from django_loom.bridge import (
     current_call,
     current_unit,
     in_waiting_thread,
-    unit_variable,
+    unit_in_context,
 )
 from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 
 from . import flows, parking, scopes
 from .leased import make_leased
-from .query_capture import captures_variable
+from .query_capture import captures_in_context
 from .registry import inherited_from_parent
-from .scopes import scopes_variable
+from .scopes import scopes_in_context
 from .unit_jobs import jobs_of, running_jobs
 from .wrapper import LoomDatabaseMixin
 
@@ -115,10 +115,10 @@ def _of_quiet_unit() -> dict[str, Any] | None:
 
     As it mostly is for a request, which asks some four times.
     """
-    unit = unit_variable.get()
+    unit = unit_in_context()
     if (
         unit is None
-        or scopes_variable.get() is not None
+        or scopes_in_context() is not None
         or scopes.opened_by_threads
         or _of_other_engines
     ):
@@ -128,7 +128,7 @@ def _of_quiet_unit() -> dict[str, Any] | None:
 
 def present_connections() -> list[Any]:
     """Return the connection objects that the calling code has, and what its context logs to."""
-    wanted = captures_variable.get()
+    wanted = captures_in_context()
     if not wanted and (of_unit := _of_quiet_unit()) is not None:
         return list(of_unit.values())
     # A log is the context's: to empty it, any connection will do.
@@ -217,7 +217,7 @@ class ConnectionStorage:
         return connection
 
     def __getattr__(self, alias: str) -> Any:
-        if unit_variable.get() is None and scopes_variable.get() is None:
+        if unit_in_context() is None and scopes_in_context() is None:
             # Plain code of a thread, or a coroutine of its loop: the thread's, the short way.
             is_threads_own = getcurrent().parent is None
             threads_own = self._threads.connections.get(alias) if is_threads_own else None

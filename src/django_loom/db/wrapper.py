@@ -21,7 +21,7 @@ from django_loom.bridge import (
     current_thread_call,
     current_unit,
     is_collecting,
-    unit_variable,
+    unit_in_context,
 )
 from django_loom.conf import require_app
 
@@ -256,7 +256,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
         """Have a connection; in a coroutine do nothing, the query will lease one."""
         if self.connection is not None:
             return
-        if self.unit is None or unit_variable.get() is not self.unit:
+        if self.unit is None or unit_in_context() is not self.unit:
             self.require_own()
         if _get_running_loop() is not None and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
             return

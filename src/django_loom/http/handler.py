@@ -16,7 +16,7 @@ from django.core.handlers.exception import response_for_exception
 from django.http import FileResponse
 from django.urls import set_script_prefix
 
-from django_loom.bridge import await_, run_sync, unit_variable
+from django_loom.bridge import await_, run_sync, unit_in_context
 from django_loom.conf import loom_settings
 from django_loom.exceptions import (
     BodyTimeout,
@@ -201,7 +201,7 @@ class LoomHandler(ASGIHandler):
 
     def make_view_atomic(self, view: View) -> View:
         """Return what calls a view: where it runs, with its body, in its transactions."""
-        unit = unit_variable.get()
+        unit = unit_in_context()
         if type(unit) is RequestUnit:
             unit.view = view  # for messages
         # Through Django's own method, as in __call__(): tools that trace requests replace it.

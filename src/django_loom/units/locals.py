@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from ..bridge import Unit, context_value, current_unit
-from ..bridge.unit import unit_variable
+from ..bridge.unit import unit_in_context
 from .policy import belongs_to_threads
 from .values import Making, UsedLocals, Values, ValuesByUnit, used_locals
 
@@ -43,7 +43,7 @@ class LocalBase(ThreadLocal):
 
     def __getattribute__(self, name: str) -> Any:
         # What _values_of() finds, the short way: every read comes here.
-        unit = unit_variable.get()
+        unit = unit_in_context()
         if unit is None:
             table, values = _values_of(self)
         else:
@@ -186,7 +186,7 @@ def _table_for(
 
 def _values_of(local: LocalBase) -> tuple[ValuesByUnit, Values]:
     """Return all values of a local, and those of the calling code."""
-    unit = unit_variable.get() or current_unit()
+    unit = unit_in_context() or current_unit()
     try:
         table: ValuesByUnit = _get(local, "_loom_table")
     except AttributeError:
