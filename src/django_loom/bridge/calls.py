@@ -25,6 +25,10 @@ from .waiting_threads import run_in_waiting_thread, thread_waits
 T = TypeVar("T")
 P = ParamSpec("P")
 
+# Bound once: see unit_in_context.
+_wake = resting.pop
+_lay_to_rest = resting.append
+
 
 async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run synchronous code on the event loop, so that its waits are awaits.
@@ -52,7 +56,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     if unit is None and thread_waits(loop):
         return await run_in_waiting_thread(partial(fn, *args, **kwargs), loop)
     driver = getcurrent()
-    call = resting.pop() if driver is main_greenlet and resting else SyncCall()
+    call = _wake() if driver is main_greenlet and resting else SyncCall()
     call.driver = driver
     call.loop = loop
     call.job = fn, args, kwargs
@@ -117,7 +121,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
             if not call.dead:
                 call.result = call.gr_context = None
                 del call.loop
-                resting.append(call)
+                _lay_to_rest(call)
         if unit is not None:  # last, as it may raise
             unit.end(quietly=failed)
     if ended:
