@@ -26,6 +26,7 @@ from .waiting_threads import (
     current_thread_call,
     in_waiting_thread,
     run_in_waiting_thread,
+    run_to_end_in_waiting_thread,
     thread_waiting,
     thread_waits,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "run_in_thread",
     "run_in_waiting_thread",
     "run_sync",
+    "run_to_end_in_waiting_thread",
     "running_loop",
     "suspend",
     "task_of",

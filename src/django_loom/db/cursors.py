@@ -33,6 +33,7 @@ class LeasedCursorMixin:
     cursor: Any
     db: LoomDatabaseMixin
     spare: SpareLease | None = None  # in a library's thread
+    was_begun = True  # the statement that was interrupted
 
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
@@ -56,8 +57,12 @@ class LeasedCursorMixin:
 
     def _run(self, execute: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         db = self.db
+        # Cancelled while we wait for the turn, or for a connection → another's statement runs on
+        # the cursor's lease, and would be ended in place of ours → that counts from here on only.
+        is_begun = False
         try:
             if not db.leased and not self._lease.scopes:
+                is_begun = True
                 return execute(*args)
             lease = self._lease
             current = getcurrent()
@@ -81,17 +86,21 @@ class LeasedCursorMixin:
                     # given the connection back.
                     lease = self._lease_now()
                     self._move_to(lease)
+                    is_begun = True
                     result = execute(*args)
             else:
                 if lease is not self._lease or lease.state is not LeaseState.HELD:
                     self._move_to(lease)
+                is_begun = True
                 result = execute(*args)
         except Exception:
             if db.leased:
                 self._settle()
             raise
         except BaseException:
-            self._interrupted()
+            self.was_begun = is_begun
+            if is_begun:
+                self._interrupted()
             raise
         if db.leased:
             self._settle()
@@ -176,12 +185,16 @@ class FetchingCursorMixin(LeasedCursorMixin):
 
     def _noting(self, fetch: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
+            is_begun = False  # see _run()
             try:
-                return fetch(*args, **kwargs)
+                with scopes.turn(self._lease, self.db):
+                    is_begun = True
+                    return fetch(*args, **kwargs)
             except Exception:
                 raise
             except BaseException:
-                self._interrupted()
+                if is_begun:
+                    self._interrupted()
                 raise
 
         return call
@@ -256,6 +269,9 @@ class ServerSideCursor:
             self._hold(None)
             raise
         except BaseException:
+            if not self._cursor.was_begun:
+                self._hold(None)
+                raise
             self._opened()  # the server may have it open
             self.close()  # Django does so for an Exception only
             raise
@@ -297,8 +313,10 @@ class ServerSideCursor:
         return self._fetch(self._cursor.fetchall)
 
     def _fetch(self, fetch: Callable[..., Any], *args: Any) -> Any:
+        is_begun = False  # see LeasedCursorMixin._run()
         try:
             with scopes.turn(self._lease, self._db):
+                is_begun = True
                 return fetch(*args)
         except Exception:
             raise
@@ -306,7 +324,8 @@ class ServerSideCursor:
             # Its reader leaves: what that does next has nothing to do with the cursor.
             if self._shared is not None:
                 scopes.end_sharing(self._shared)
-            self._db.interrupted(self._lease)
+            if is_begun:
+                self._db.interrupted(self._lease)
             raise
 
     def close(self) -> None:
@@ -317,6 +336,7 @@ class ServerSideCursor:
 
     def _end(self, *, leave: bool) -> None:
         lease, db = self._lease, self._db
+        is_begun = False
         try:
             if lease.state is LeaseState.ENDED:
                 self._cursor.close()  # its connection is closed already, so nothing waits
@@ -326,10 +346,12 @@ class ServerSideCursor:
                 self._leave()
             else:
                 with scopes.turn(lease, db):
+                    is_begun = True
                     self._cursor.close()
         except BaseException as error:
             if not isinstance(error, Exception):
-                db.interrupted(lease)
+                if is_begun:
+                    db.interrupted(lease)
                 lease.left_cursors.append(self._cursor)  # it may still be open in the server
                 if lease.state is LeaseState.ENDED:
                     lease.close_left_cursors()

@@ -366,11 +366,11 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         lease = self.present_lease()
         if lease is None:
             return
+        if lease.pin is not None and running_jobs(self.unit) > flows.of_this_thread().jobs:
+            return  # another thread works on with it, while the request ends
         if lease.connection is None:
             lease.session_is_lost = False  # as Django's, which would be closed here
             return
-        if lease.pin is not None and running_jobs(self.unit) > flows.of_this_thread().jobs:
-            return  # another thread works on with it, while the request ends
         scope = scopes.find(self.alias)
         if scope is None or scope.unit is current_unit():
             super().close_if_unusable_or_obsolete()

@@ -59,13 +59,3 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
             return connect(conn_params)
         name = f"django_loom {self.alias}"
         return self.connection_class.open(lambda: connect(conn_params), name)
-
-    def create_cursor(self, name: str | None = None) -> Any:
-        """Make a cursor, in the thread."""
-        try:
-            return super().create_cursor(name)
-        except Exception:
-            raise
-        except BaseException:
-            self.interrupted()
-            raise

@@ -26,6 +26,7 @@ from django_loom.bridge import (
     leave_unit,
     run_in_waiting_thread,
     run_sync,
+    run_to_end_in_waiting_thread,
     thread_waits,
 )
 
@@ -188,7 +189,11 @@ class AsyncAtomic(AsyncContextDecorator):
         opened = _Open(Atomic(*self._arguments), unit, token, of_thread)
         try:
             await run_sync(opened.enter, in_generator)
-        except BaseException:
+        except GeneratorExit:
+            opened.leave_unit()
+            raise
+        except BaseException as error:
+            await opened.give_up_in_thread(error)
             opened.leave_unit()
             raise
         self._open.append(opened)
@@ -260,10 +265,17 @@ class _Open:
         except BaseException as error:
             # A block in this one is still open, or we were cancelled while we waited for
             # its end: the transaction may not be committed.
-            if self.scope is not None and self.scope.active:
-                give_up = partial(self.give_up, error)
-                await run_in_waiting_thread(give_up, loop, has_turn=True)
+            await self.give_up_in_thread(error)
             raise
+
+    async def give_up_in_thread(self, error: BaseException) -> None:
+        """Leave the block if it is open in a thread, whose next statement would be in it.
+
+        We are cancelled while the thread enters it, as where it has to connect → the thread
+        can't be stopped, and nobody would leave the block → it is left.
+        """
+        if self.of_thread is not None and self.scope is not None and self.scope.active:
+            await run_to_end_in_waiting_thread(partial(self.give_up, error), self.of_thread.loop)
 
     def give_up(self, error: BaseException) -> None:
         with scopes.inside(self.scope):
