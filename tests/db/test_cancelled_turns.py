@@ -86,8 +86,9 @@ def sqlite(sqlite_tables: None) -> Iterator[tuple[str, SQLite]]:
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
-def database(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any]]:
-    yield request.getfixturevalue(request.param)
+def database(request: pytest.FixtureRequest) -> tuple[str, Any]:
+    found: tuple[str, Any] = request.getfixturevalue(request.param)
+    return found
 
 
 async def statement(alias: str) -> None:
@@ -163,7 +164,9 @@ def test_a_reader_that_is_cancelled_before_its_turn_harms_nobody(
     async def main() -> None:
         with unit_of_work():
             async with django_loom.pin(alias):
-                await Author.objects.using(alias).abulk_create([Author(name="x")] * 200)
+                await Author.objects.using(alias).abulk_create(
+                    [Author(name=f"{n}") for n in range(200)]
+                )
                 begun = asyncio.Event()
                 reading = asyncio.ensure_future(read(begun))
                 await begun.wait()

@@ -270,7 +270,9 @@ class ServerSideCursor:
             raise
         except BaseException:
             if not self._cursor.was_begun:
-                self._hold(None)
+                self._closed = True
+                self._db.engine.close_unused(self._cursor.cursor)
+                self._stop_keeping()
                 raise
             self._opened()  # the server may have it open
             self.close()  # Django does so for an Exception only

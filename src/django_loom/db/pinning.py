@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asyncio import _get_running_loop
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +14,6 @@ from django_loom.bridge import (
     current_unit,
     leave_unit,
     run_sync,
-    run_to_end_in_waiting_thread,
     thread_waits,
 )
 
@@ -61,11 +59,7 @@ class Pin:
             self._own_unit = begin_unit(is_part=True)
         try:
             await run_sync(self.__enter__)
-        except BaseException as error:
-            # Cancelled while a thread pins its connection → it can't be stopped → it is told.
-            is_told = self._wrapper is not None and not isinstance(error, GeneratorExit)
-            if is_threads and is_told and loop is not None:
-                await run_to_end_in_waiting_thread(partial(self.__exit__, None, None, None), loop)
+        except BaseException:
             self._leave_unit()
             raise
 
