@@ -93,7 +93,10 @@ def in_pipeline(alias: str) -> None:
 def in_stream(alias: str) -> None:
     numbers = []
     with connections[alias].cursor() as cursor:
+        await_(let_others_run())
+        assert in_use(alias) == 0  # the stream takes another
         for (number,) in cursor.stream("SELECT generate_series(1, 5)"):
+            assert in_use(alias) == 1
             numbers.append(number)
             wait(alias)
     assert numbers == [1, 2, 3, 4, 5]
