@@ -61,7 +61,8 @@ class SessionNotingConnection(psycopg.Connection[Any]):
         """Let a cursor that somebody has made note what changes the session."""
         # Not by the factory, which is the user's to see.
         if self.is_shared and isinstance(cursor, psycopg.Cursor):
-            cursor.__class__ = watching(type(cursor))
+            # Of the cursor in a tool's proxy, where it is in one.
+            cursor.__class__ = watching(cursor.__class__)
 
     def note_as_opened(self) -> None:
         """Note what a reset makes of this object."""
