@@ -219,7 +219,6 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         if not lease.engine.seems_alive(lease.connection) or (check and not self.is_usable()):
             lease.connection = None
             slot.pool.drop_connection(slot, lost=True)
-        slot.suspect = False
 
     # What Django calls.
 
