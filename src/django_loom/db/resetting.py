@@ -176,12 +176,16 @@ def _late_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> I
 @contextmanager
 def _late_in_thread(act: Callable[[], None]) -> Iterator[None]:
     """Do the same where a wait blocks the thread: another one looks at the clock."""
-    running = threading.Lock()
+    running, watched = threading.Lock(), threading.Lock()
     running.acquire()
+    watched.acquire()
 
     def watch() -> None:
-        if not running.acquire(timeout=RESET_TIMEOUT):
-            act()
+        try:
+            if not running.acquire(timeout=RESET_TIMEOUT):
+                act()
+        finally:
+            watched.release()
 
     watching = threading.Thread(target=watch, name="django_loom reset", daemon=True)
     with suppress(RuntimeError):  # the interpreter is ending
@@ -193,4 +197,6 @@ def _late_in_thread(act: Callable[[], None]) -> Iterator[None]:
         # nobody gets it before the other thread has ended.
         running.release()
         if watching.ident is not None:
-            watching.join()
+            # Not join(): at a thread's own end threading has forgotten it, and would make up
+            # another one, which stays for ever.
+            watched.acquire()
