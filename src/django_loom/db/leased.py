@@ -154,8 +154,8 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
             # has idle → both until the timeout → first it goes back, as at any other wait.
             flows.before_wait()
             lease.slot = pool.acquire()
-        self.replace_lease(before, lease)
         try:
+            self.replace_lease(before, lease)
             if lease.slot.connection is not None:
                 self.attach(lease)
             if lease.connection is None:
@@ -399,5 +399,5 @@ def make_leased(wrapper: Any, unit: Unit | None) -> None:
         wrapper.__dict__.pop(name, None)
     wrapper.unit = unit
     wrapper.leases = {}
-    wrapper.pinned = wrapper.shared = None
+    wrapper.pinned = wrapper.pinned_in = wrapper.shared = None
     wrapper.outliving = []

@@ -123,13 +123,20 @@ class _Reset:
 def _reset_slot(
     wrapper: LeasedDatabaseMixin, slot: Slot, note: Callable[[Lease], None] = lambda lease: None
 ) -> None:
+    is_leased = False
+
+    def leased(lease: Lease) -> None:
+        nonlocal is_leased
+        is_leased = True
+        note(lease)
+
     try:
         # A unit of its own, of which the object is the connection: a receiver of
         # connection_created that uses it would else wait for one more.
         with unit_of_work():
             alias = wrapper.alias
             connections[alias] = type(wrapper)(wrapper.settings_dict, alias)
-            connections[alias].reset_slot(slot, note)
+            connections[alias].reset_slot(slot, leased)
     except Exception as error:
         logger.warning(
             "Database %r: a connection whose session was changed could not be reset (%s), and "
@@ -138,6 +145,9 @@ def _reset_slot(
             " ".join(str(error).split()),
             exc_info=logger.isEnabledFor(logging.DEBUG),
         )
+    finally:
+        if not is_leased:
+            slot.pool.discard(slot)
 
 
 @contextmanager
