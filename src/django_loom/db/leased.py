@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from asyncio import _get_running_loop
@@ -24,6 +25,8 @@ from .scopes import scopes_variable
 from .unit_jobs import running_jobs
 from .unit_leases import UnitLeases
 from .wrapper import LoomDatabaseMixin, not_own, refuse_in_coroutine, session_lost
+
+logger = logging.getLogger("django_loom")
 
 _ensure_connection = BaseDatabaseWrapper.ensure_connection  # test cases put a guard there
 
@@ -372,7 +375,10 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
             return  # another thread works on with it, while the request ends
         scope = scopes.find(self.alias)
         if scope is None or scope.unit is current_unit():
+            loss = self.loss_at_close(lease)
             super().close_if_unusable_or_obsolete()
+            if loss is not None and lease.slot is None:  # else the unit's end tells of it
+                logger.warning(loss)
 
 
 def _leased_class(plain: Any) -> Any:
