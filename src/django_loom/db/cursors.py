@@ -155,10 +155,14 @@ class LeasedCursorMixin:
     def _settle(self) -> None:
         lease = self._lease
         if lease.state is LeaseState.HELD:
-            if lease.pin is None and lease.engine.session_is_changed(lease.connection):
-                self.db.pin(lease)
-            if not lease.on_loop:
-                self.db.statement_ends(lease)
+            try:
+                if lease.pin is None and lease.engine.session_is_changed(lease.connection):
+                    self.db.pin(lease)
+                if not lease.on_loop:
+                    self.db.statement_ends(lease)
+            except BaseException:
+                self.db.drop_unneeded(lease)
+                raise
 
     def _interrupted(self) -> None:
         self.db.interrupted(self._lease)

@@ -28,6 +28,7 @@ class DriverThread:
         self._running: object = None
         self._beginning_or_ending = Lock()
         self.interrupt: Callable[[], None] | None = None
+        self.has_ended = False  # or will, when it has run what it was given
 
     @property
     def is_busy(self) -> bool:
@@ -108,6 +109,7 @@ class DriverThread:
 
     def end(self) -> None:
         """Let the thread end when it has run what it was given."""
+        self.has_ended = True
         self._executor.shutdown(wait=False)
 
 
@@ -203,12 +205,19 @@ class ThreadedConnection(_Proxy):
         """Whether a call still runs for a caller that is gone."""
         return self._thread.is_busy
 
+    @property
+    def thread_has_ended(self) -> bool:
+        """Whether somebody has closed the connection, or will have when its last call ends."""
+        return self._thread.has_ended
+
     def post(self, method: str, *args: Any) -> None:
         """Have a method called after what runs now, without waiting for it."""
         self._thread.post(getattr(self._target, method), *args)
 
     def close(self) -> None:
         """Close the connection when its running call has ended, and end the thread."""
+        if self._thread.has_ended:
+            return
         try:
             self._thread.post(self._target.close)
         except RuntimeError:  # the interpreter is ending, and has ended the thread

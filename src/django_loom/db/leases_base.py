@@ -11,6 +11,7 @@ from django_loom.bridge import Unit
 from .lease import Lease
 
 if TYPE_CHECKING:
+    from .pools import ConnectionPool
     from .wrapper import LoomDatabaseMixin as _Base
 else:
     _Base = object
@@ -22,6 +23,7 @@ class LeasesBase(_Base):
     unit: Unit | None  # None: it is a thread's, with OPTIONS["pool"]
     leases: dict[greenlet, Lease]  # by the flows that have them
     pinned: Lease | None
+    pinned_in: ConnectionPool | None  # which counts the pin
     snapshot: Any  # of the object as it was made, see parking
     shared: Lease | None  # what code outside any block finds: the pinned one, or its stand-in
     outliving: list[Lease]  # whose flow has ended, in the midst of a block
@@ -33,6 +35,7 @@ class LeasesBase(_Base):
         def give_back(self, lease: Lease) -> None: ...
         def part_with(self, lease: Lease, fit: bool) -> None: ...
         def drop(self, lease: Lease) -> None: ...
+        def drop_unneeded(self, lease: Lease) -> None: ...
         def replace_lease(self, before: Lease | None, lease: Lease) -> None: ...
         def attach(self, lease: Lease) -> None: ...
         def present_lease(self) -> Lease | None: ...

@@ -44,8 +44,12 @@ class LibraryThreadLeases(LeasesBase):
             return
         if lease.flow is None or not self.is_in_library_thread():
             return
-        if self.unit is None and not (self.is_as_taken(lease) or lease.is_broken()):
-            return
+        try:
+            if self.unit is None and not (self.is_as_taken(lease) or lease.is_broken()):
+                return
+        except BaseException:
+            self.drop_unneeded(lease)
+            raise
         self.end_flow_of(lease)
 
     def end_flow_of(self, lease: Lease) -> None:
@@ -63,7 +67,7 @@ class LibraryThreadLeases(LeasesBase):
         lease = self.present_lease()
         if lease is None or lease.flow is None or lease.flow is not flows.current_flow():
             return cursor
-        if lease.pin is None and self.is_as_taken(lease):
+        if lease.pin is None and self._is_spare(lease):
             self._spare(lease)
             spare = SpareLease(lease, self)
             with suppress(AttributeError):  # a tool's own object: it moves when it runs
@@ -79,8 +83,15 @@ class LibraryThreadLeases(LeasesBase):
             return
         if self.unit is None or self.unit.ended or lease.pin is not None:
             self.statement_ends(lease)
-        elif self.is_as_taken(lease):
+        elif self._is_spare(lease):
             self._spare(lease)  # whose end that of the unit is
+
+    def _is_spare(self, lease: Lease) -> bool:
+        try:
+            return self.is_as_taken(lease)
+        except BaseException:
+            self.drop_unneeded(lease)
+            raise
 
     def _spare(self, lease: Lease) -> None:
         flows.forget(lease, self)  # the thread may outlive the object

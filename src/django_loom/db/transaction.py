@@ -22,6 +22,7 @@ from django_loom.bridge import (
     begin_unit,
     current_call,
     current_unit,
+    finish_all,
     is_collecting,
     leave_unit,
     run_in_waiting_thread,
@@ -148,10 +149,14 @@ def _give_up(
     error: BaseException,
 ) -> None:
     """Leave a block without a wait: close its connection, so that the server rolls back."""
-    connection.close()
-    django_exit(block, type(error), error, error.__traceback__)
-    scopes.forget_innermost(connection, lease)
-    connection.give_back_if_unneeded(lease)
+    finish_all(
+        [
+            connection.close,
+            partial(django_exit, block, type(error), error, error.__traceback__),
+            partial(scopes.forget_innermost, connection, lease),
+            partial(connection.give_back_if_unneeded, lease),
+        ]
+    )
 
 
 class _NothingCanWait(Exception):

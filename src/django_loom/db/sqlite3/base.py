@@ -40,7 +40,10 @@ class SQLiteEngine(ThreadedEngine):
 
     def reset_transaction(self, connection: Any) -> bool:
         """Roll back what a cancelled call left; its thread does so before all else."""
-        connection.post("rollback")
+        try:
+            connection.post("rollback")
+        except RuntimeError:  # the thread has ended, with the connection or the interpreter
+            return False
         return True
 
 
