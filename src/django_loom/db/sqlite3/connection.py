@@ -105,10 +105,21 @@ class SQLiteConnection(ThreadedConnection):
     session_is_changed = False
     _as_opened: dict[str, Any]
 
-    def __init__(self, target: Any, thread: DriverThread) -> None:
-        super().__init__(target, thread)
-        as_opened = {name: getattr(target, name) for name in _RESTORED if hasattr(target, name)}
-        object.__setattr__(self, "_as_opened", as_opened)
+    @classmethod
+    def open(cls, connect: Callable[[], Any], name: str) -> ThreadedConnection:
+        """Connect in a new thread, and note there what a reset restores."""
+        as_opened = {}
+
+        def connect_and_note() -> Any:
+            target = connect()
+            for attribute in _RESTORED:
+                if hasattr(target, attribute):
+                    as_opened[attribute] = getattr(target, attribute)
+            return target
+
+        connection = super().open(connect_and_note, name)
+        object.__setattr__(connection, "_as_opened", as_opened)
+        return connection
 
     def note_change(self) -> None:
         """Note that something changes the session."""
