@@ -26,11 +26,29 @@ pytestmark = pytest.mark.usefixtures("sqlite_tables")
 CHANGING = [
     ("PRAGMA cache_size = 77", "PRAGMA cache_size", 77),
     ("pragma main.cache_size=77", "PRAGMA cache_size", 77),
+    ("PRAGMA query_only(1)", "PRAGMA query_only", 1),
+    ("PRAGMA main . 'cache_size' ( 77 )", "PRAGMA cache_size", 77),
+    ("/* a */ PRAGMA query_only=1", "PRAGMA query_only", 1),
+    ("-- a\n\t/*/ b */PRAGMA/**/query_only--\n=/* c */1 -- d", "PRAGMA query_only", 1),
+    (";\ufeffPRAGMA [query_only] = 1;", "PRAGMA query_only", 1),
+    ("EXPLAIN PRAGMA cache_size = 77", "PRAGMA cache_size", 77),
     ("ATTACH ':memory:' AS beside", "SELECT count(*) FROM pragma_database_list", 2),
+    ("/**/ATTACH/**/':memory:' AS beside", "SELECT count(*) FROM pragma_database_list", 2),
     ("CREATE TEMP TABLE mine AS SELECT 7 AS n", "SELECT n FROM mine", 7),
     ("create temporary view mine AS SELECT 7 AS n", "SELECT n FROM mine", 7),
+    ("-- a\nCREATE /* ( */ TEMP TABLE mine AS SELECT 7 AS n", "SELECT n FROM mine", 7),
+    ('CREATE TABLE "temp".mine AS SELECT 7 AS n', "SELECT n FROM mine", 7),
+    ("CREATE VIEW IF NOT EXISTS temp.mine(n) AS SELECT 7", "SELECT n FROM mine", 7),
 ]
-NOT_CHANGING = ["PRAGMA cache_size", "SELECT 'attach'", "PRAGMA table_info(testapp_author)"]
+NOT_CHANGING = [
+    "PRAGMA cache_size",
+    "/* a */ PRAGMA main.cache_size; -- b",
+    "SELECT 'attach', '/*', 'pragma cache_size = 77'",
+    "EXPLAIN QUERY PLAN SELECT 1",
+    "PRAGMA table_info(testapp_author)",
+    "PRAGMA 'main'.foreign_key_list('testapp_author')",
+    "PRAGMA foreign_key_check = testapp_author",
+]
 
 
 @pytest.fixture(autouse=True)

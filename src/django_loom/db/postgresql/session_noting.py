@@ -22,6 +22,8 @@ _RESTORED = (
     "deferrable",
     "_adapters",
 )
+# How Django names cursors of chunked_cursor(), each of which keeps its connection itself.
+_CHUNKED = "_django_curs_"
 
 
 class SessionNotingConnection(psycopg.Connection[Any]):
@@ -55,6 +57,8 @@ class SessionNotingConnection(psycopg.Connection[Any]):
             return watched(self, row_factory=self._row_factory)
         cursor = super().cursor(*args, **kwargs)
         self.watch(cursor)
+        if getattr(cursor, "withhold", False) and not cursor.name.startswith(_CHUNKED):
+            self.session_is_changed = True  # it outlives its transaction, and no text says so
         return cursor
 
     def watch(self, cursor: Any) -> None:
