@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +183,11 @@ class FetchingCursorMixin(LeasedCursorMixin):
     interrupted while its rows are fetched, as those of INSERT ... RETURNING.
     """
 
+    has_turn = False  # whoever fetches by this cursor has it
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.has_turn else scopes.turn(self._lease, self.db)
+
     def __getattr__(self, name: str) -> Any:
         value = super().__getattr__(name)  # type: ignore[misc]
         return self._noting(value) if name in CursorWrapper.WRAP_ERROR_ATTRS else value
@@ -191,7 +196,7 @@ class FetchingCursorMixin(LeasedCursorMixin):
         def call(*args: Any, **kwargs: Any) -> Any:
             is_begun = False  # see _run()
             try:
-                with scopes.turn(self._lease, self.db):
+                with self._turn():
                     is_begun = True
                     return fetch(*args, **kwargs)
             except Exception:
@@ -223,6 +228,7 @@ class ServerSideCursor:
 
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         self._cursor = cursor
+        cursor.has_turn = True
         self._db = db
         self._lease = db.lease_here()
         # What is not declared WITH HOLD ends with the transaction, if it is open now.

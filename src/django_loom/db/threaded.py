@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django_loom.bridge import current_call
 
+from . import scopes
 from .cursors import FetchingCursor, FetchingDebugCursor
 from .driver_thread import ThreadedConnection
 from .engine import Engine
@@ -67,3 +68,23 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
             return connect(conn_params)
         name = f"django_loom {self.alias}"
         return self.connection_class.open(lambda: connect(conn_params), name)
+
+    def _cursor(self, name: str | None = None) -> Any:
+        # Its making waits for the thread, where another's statement may run → who is cancelled
+        # then would end that → it has the turn first, as for a statement.
+        if not self.leased:
+            return super()._cursor(name)
+        self.close_if_health_check_failed()
+        self.ensure_connection()
+        with scopes.turn(self.lease_here(), self):
+            return super()._cursor(name)
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Make a cursor, in the thread."""
+        try:
+            return super().create_cursor(name)
+        except Exception:
+            raise
+        except BaseException:
+            self.interrupted()
+            raise
