@@ -87,6 +87,7 @@ def _call_async_to_sync(original: Any) -> Any:
 
     Plain code of a thread waits there, and the async code is the thread's.
     """
+    from .db.block_jobs import served
 
     @wraps(original)
     def __call__(self: AsyncToSync[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -101,10 +102,10 @@ def _call_async_to_sync(original: Any) -> Any:
             storage: Any = connections._connections
             storage.thread_waits()
         loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
-        with thread_waiting(None if self.force_new_loop else loop) as waiting:
+        with thread_waiting(None if self.force_new_loop else loop) as waiting, served():
             awaitable = self.awaitable(*args, **kwargs)
-            served = AsyncToSync(partial(waiting.serve, awaitable), self.force_new_loop)
-            return original(served)
+            whole = AsyncToSync(partial(waiting.serve, awaitable), self.force_new_loop)
+            return original(whole)
 
     return __call__
 
@@ -168,6 +169,17 @@ def _run_in_thread(original: Any) -> Any:
         return original(self, *before, _Job(child))
 
     return thread_handler
+
+
+def _past_who_waits_for_us(original: Any) -> Any:
+    """Run what a block on the loop awaits where no function stands that waits for the block."""
+    from .db import block_jobs
+
+    @wraps(original)
+    async def __call__(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await block_jobs.call(original, self, *args, **kwargs)
+
+    return __call__
 
 
 def _without_cancellations(original: Any) -> Any:
@@ -364,6 +376,7 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("django_loom.bridge.waiting_threads", "loops", _loops_of_threads),
     Rebinding("django_loom.bridge.waiting_threads", "block_thread", _block_thread),
     Rebinding("django_loom.bridge.waiting_threads", "begun_in_thread", _begun_in_thread),
+    Rebinding("asgiref.sync", "SyncToAsync.__call__", _past_who_waits_for_us),
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
     Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),
