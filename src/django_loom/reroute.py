@@ -40,6 +40,7 @@ from .bridge import (
     run_in_thread,
     run_sync,
     thread_waiting,
+    wait_in_thread_call,
 )
 from .reroute_table import CALL_SITES, Bridge
 from .units import Local, ThreadLocal, sweep
@@ -96,8 +97,8 @@ def _call_async_to_sync(original: Any) -> Any:
             return original(self, *args, **kwargs)
         if current_call() is not None:
             return await_(self.awaitable(*args, **kwargs))
-        if (call := current_thread_call()) is not None:
-            return call.block(self.awaitable(*args, **kwargs))
+        if current_thread_call() is not None:
+            return wait_in_thread_call(self.awaitable(*args, **kwargs))
         if current_unit() is not None:  # in a thread, where no `await_()` tells of the wait
             storage: Any = connections._connections
             storage.thread_waits()

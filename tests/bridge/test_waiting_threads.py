@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -428,6 +429,30 @@ def test_async_to_sync_keeps_the_thread_in_any_case() -> None:
 
     async_to_sync(main)()
     assert order == ["end", "beside"]
+
+
+@each_wait
+def test_nothing_waits_in_a_finalizer_of_a_call(begun: list[str], wait: Wait) -> None:
+    raised: list[BaseException] = []
+
+    class Finalized:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            try:
+                wait(turns)
+            except BridgeError as error:
+                raised.append(error)
+
+    def call() -> None:
+        begun.append("a block")
+        Finalized()
+        gc.collect()
+        begun.clear()
+
+    async_to_sync(run_sync)(call)
+    assert ["garbage collector" in str(error) for error in raised] == [True]
 
 
 def test_what_was_begun_around_a_call_is_not_its_own(begun: list[str]) -> None:

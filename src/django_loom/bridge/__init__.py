@@ -29,7 +29,7 @@ from .unit import (
 )
 from .waiters import Waiter, running_loop
 from .waiting_threads import in_waiting_thread, thread_waiting, thread_waits
-from .waits import await_, suspend
+from .waits import await_, suspend, wait_in_thread_call
 
 __all__ = [
     "Lock",
@@ -63,4 +63,5 @@ __all__ = [
     "unit_in_context",
     "unit_of_work",
     "unit_variable",
+    "wait_in_thread_call",
 ]

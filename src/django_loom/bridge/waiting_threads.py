@@ -182,10 +182,14 @@ def domain(loop: asyncio.AbstractEventLoop) -> object:
 
 
 def in_waiting_thread() -> bool:
-    """Tell if the calling thread waits for async code, which has perhaps sent this here."""
+    """Tell if the calling thread waits for async code, which has perhaps sent this here.
+
+    A thread of a unit does not count.
+    """
     waiting = _variable.get()
     while waiting is not None:
-        if waiting.waits and waiting.thread.ident == get_ident():
+        thread: WaitingThread = waiting.thread
+        if waiting.waits and thread.unit is None and thread.ident == get_ident():
             return True
         waiting = waiting.around
     return False

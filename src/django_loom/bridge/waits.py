@@ -83,6 +83,13 @@ def suspend(awaitable: Awaitable[T]) -> T:
     return result
 
 
+def wait_in_thread_call(awaitable: Awaitable[T]) -> T:
+    """Wait as a plain function does: nobody else uses the thread of the call meanwhile."""
+    call = _waiting_call(awaitable)
+    assert type(call) is ThreadCall
+    return call.block(awaitable)
+
+
 def _waiting_call(awaitable: Awaitable[Any]) -> SyncCall | ThreadCall:
     """Return the call that is to wait, or refuse.
 
