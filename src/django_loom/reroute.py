@@ -40,6 +40,7 @@ from .bridge import (
     run_in_thread,
     run_sync,
     thread_waiting,
+    wait_in_thread_call,
 )
 from .reroute_table import CALL_SITES, Bridge
 from .units import Local, ThreadLocal, sweep
@@ -87,22 +88,51 @@ def _call_async_to_sync(original: Any) -> Any:
 
     Plain code of a thread waits there, and the async code is the thread's.
     """
+    from .db.block_jobs import served
 
     @wraps(original)
     def __call__(self: AsyncToSync[..., Any], *args: Any, **kwargs: Any) -> Any:
         # A loop that runs inside the call has coroutines of its own: asgiref refuses there.
         if _get_running_loop() is not None:
             return original(self, *args, **kwargs)
-        if (current_call() or current_thread_call()) is not None:
+        if current_call() is not None:
             return await_(self.awaitable(*args, **kwargs))
+        if current_thread_call() is not None:
+            return wait_in_thread_call(self.awaitable(*args, **kwargs))
         if current_unit() is not None:  # in a thread, where no `await_()` tells of the wait
             storage: Any = connections._connections
             storage.thread_waits()
-            return original(self, *args, **kwargs)
-        with thread_waiting(getattr(SyncToAsync.threadlocal, "main_event_loop", None)):
-            return original(self, *args, **kwargs)
+        loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
+        with thread_waiting(None if self.force_new_loop else loop) as waiting, served():
+            awaitable = self.awaitable(*args, **kwargs)
+            whole = AsyncToSync(partial(waiting.serve, awaitable), self.force_new_loop)
+            return original(whole)
 
     return __call__
+
+
+def _block_thread(original: Any) -> Any:
+    """Let a call block the thread that waits for it, as asgiref does with a plain function.
+
+    A cancellation comes by the call, whose thread may have served others meanwhile.
+    """
+
+    def block_thread(awaitable: Any, loop: Any) -> Any:
+        async def wait() -> Any:
+            return await awaitable
+
+        SyncToAsync.threadlocal.main_event_loop = loop
+        SyncToAsync.threadlocal.task_context = None
+        return async_to_sync(wait)()
+
+    return block_thread
+
+
+def _begun_in_thread(original: Any) -> Any:
+    """Let a call know whether it may leave its thread to others while it waits."""
+    from .db.begun import begun_in_thread
+
+    return begun_in_thread
 
 
 def _in_waiting_thread(original: Any) -> Any:
@@ -140,6 +170,17 @@ def _run_in_thread(original: Any) -> Any:
         return original(self, *before, _Job(child))
 
     return thread_handler
+
+
+def _past_who_waits_for_us(original: Any) -> Any:
+    """Run what a block on the loop awaits where no function stands that waits for the block."""
+    from .db import block_jobs
+
+    @wraps(original)
+    async def __call__(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await block_jobs.call(original, self, *args, **kwargs)
+
+    return __call__
 
 
 def _without_cancellations(original: Any) -> Any:
@@ -334,6 +375,9 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
     Rebinding("django_loom.bridge.waiting_threads", "in_thread", _in_waiting_thread),
     Rebinding("django_loom.bridge.waiting_threads", "loops", _loops_of_threads),
+    Rebinding("django_loom.bridge.waiting_threads", "block_thread", _block_thread),
+    Rebinding("django_loom.bridge.waiting_threads", "begun_in_thread", _begun_in_thread),
+    Rebinding("asgiref.sync", "SyncToAsync.__call__", _past_who_waits_for_us),
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
     Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),

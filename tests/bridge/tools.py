@@ -18,6 +18,12 @@ async def echo(value: Any) -> Any:
     return value
 
 
+async def turns(number: int = 20) -> None:
+    """Let every task go on that can."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 async def fail(error: BaseException) -> None:
     """Raise the error after one trip around the loop."""
     await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import (
     DataError,
     OperationalError,
@@ -19,6 +19,7 @@ from django.db import (
     connections,
     transaction,
 )
+from django.db.models.signals import pre_save
 
 import django_loom
 from django_loom import run_sync
@@ -279,6 +280,79 @@ def test_a_session_stays_with_the_functions_that_outlive_its_unit(
         await nothing_is_left()
 
     loop_runner(main)
+
+
+async def by_orm(name: str) -> None:
+    await Author.objects.acreate(name=name)
+
+
+async def by_run_sync(name: str) -> None:
+    await run_sync(Author.objects.create, name=name)
+
+
+async def by_sync_to_async(name: str) -> None:
+    await sync_to_async(Author.objects.create)(name=name)
+
+
+async def in_atomic(name: str) -> None:
+    async with django_loom.atomic():
+        await Author.objects.acreate(name=name)
+
+
+async def in_pin(name: str) -> None:
+    async with django_loom.pin():
+        await Author.objects.acreate(name=name)
+
+
+async def in_task(name: str) -> None:
+    await asyncio.create_task(by_orm(name))
+
+
+WRITES = [by_orm, by_run_sync, by_sync_to_async, in_atomic, in_pin, in_task]
+
+
+@pytest.mark.parametrize("run", JOBS)
+def test_async_code_of_a_function_that_outlives_its_unit_has_the_session_and_the_locals(
+    loop_runner: LoopRunner, run: Run
+) -> None:
+    seen: list[tuple[Any, Any]] = []
+    local = threading.local()
+    begun, unit_ended = threading.Event(), threading.Event()
+
+    def look(**kwargs: Any) -> None:
+        seen.append((ask(TAG), getattr(local, "tenant", None)))
+
+    def set_tenant() -> None:
+        set_tag()
+        local.tenant = "x"
+
+    def function() -> None:
+        begun.set()
+        assert unit_ended.wait(30)
+        for write in WRITES:
+            async_to_sync(write)(write.__name__)
+        with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012
+            for write in WRITES:
+                async_to_sync(write)(f"undone {write.__name__}")
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(set_tenant)
+            task = asyncio.create_task(run(function))
+            await aeventually(begun.is_set)
+        unit_ended.set()
+        await task
+        names = await run_sync(lambda: set(Author.objects.values_list("name", flat=True)))
+        assert names == {write.__name__ for write in WRITES}
+        await nothing_is_left()
+
+    pre_save.connect(look)
+    try:
+        loop_runner(main)
+    finally:
+        pre_save.disconnect(look)
+    assert seen == [("x", "x")] * (2 * len(WRITES))
 
 
 @pytest.mark.parametrize("run", JOBS)

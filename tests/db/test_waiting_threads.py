@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.signals import connection_created
-from django.db.models.signals import pre_save
+from django.db.models.signals import pre_delete, pre_save
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
@@ -422,6 +422,209 @@ def test_hooks_of_a_commit_run_after_the_block(alias: str) -> None:
 
     async_to_sync(main)()
     assert calls == [1]
+
+
+# Nor does anything come into a transaction of synchronous code that waits.
+
+
+async def in_durable(alias: str, name: str) -> None:
+    def write() -> None:
+        with transaction.atomic(alias, durable=True):
+            Author.objects.using(alias).create(name=name)
+
+    await run_sync(write)
+
+
+class Undone:
+    """Deletes "kept" in a transaction; waits for async code in it, which raises."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.began = asyncio.Event()
+
+    async def body(self, **kwargs: Any) -> None:
+        self.began.set()
+        await let_others_run()
+        for write in (by_orm, in_durable_not, by_sync_to_async, in_atomic):
+            await write(self.alias, f"undone {write.__name__}")
+        await asyncio.create_task(by_orm(self.alias, "undone by a task"))
+        raise ZeroDivisionError
+
+    async def by_async_receiver(self) -> None:
+        author = await Author.objects.using(self.alias).aget(name="kept")
+        pre_delete.connect(self.body)
+        try:
+            await author.adelete()
+        finally:
+            pre_delete.disconnect(self.body)
+
+    async def in_block(self) -> None:
+        def block() -> None:
+            with transaction.atomic(self.alias):
+                Author.objects.using(self.alias).filter(name="kept").delete()
+                await_(self.body())
+
+        await run_sync(block)
+
+    async def without_autocommit(self) -> None:
+        def call() -> None:
+            transaction.set_autocommit(False, using=self.alias)
+            try:
+                Author.objects.using(self.alias).filter(name="kept").delete()
+                await_(self.without_blocks())
+            finally:
+                transaction.rollback(using=self.alias)
+                transaction.set_autocommit(True, using=self.alias)
+
+        await run_sync(call)
+
+    async def without_blocks(self) -> None:
+        self.began.set()
+        await let_others_run()
+        await by_orm(self.alias, "undone")
+        raise ZeroDivisionError
+
+
+async def in_durable_not(alias: str, name: str) -> None:
+    with pytest.raises(RuntimeError, match="durable"):
+        await in_durable(alias, name)
+
+
+HOWS = [Undone.by_async_receiver, Undone.in_block, Undone.without_autocommit]
+
+
+@pytest.mark.parametrize("write", [*WRITES, in_durable])
+@pytest.mark.parametrize("how", HOWS)
+def test_what_is_beside_a_transaction_that_waits_is_not_in_it(
+    alias: str,
+    how: Callable[[Undone], Awaitable[None]],
+    write: Callable[[str, str], Awaitable[None]],
+) -> None:
+    async def main() -> None:
+        undone = Undone(alias)
+        await by_orm(alias, "kept")
+
+        async def beside() -> None:
+            await undone.began.wait()
+            await write(alias, "beside")
+
+        failure, _ = await asyncio.gather(how(undone), beside(), return_exceptions=True)
+        assert isinstance(failure, ZeroDivisionError)
+
+    async_to_sync(main)()
+    assert names(alias) == ["beside", "kept"]
+
+
+def test_a_wrapper_of_statements_is_its_calls(alias: str) -> None:
+    async def main() -> None:
+        began = asyncio.Event()
+
+        async def body() -> None:
+            began.set()
+            await let_others_run()
+            await by_orm(alias, "of the call")
+
+        def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            seen.extend(params)
+            return execute(sql, params, many, context)
+
+        def call() -> None:
+            with connections[alias].execute_wrapper(count):
+                await_(body())
+
+        async def beside() -> None:
+            await began.wait()
+            await by_orm(alias, "beside")
+
+        await asyncio.gather(run_sync(call), beside())
+
+    seen: list[Any] = []
+    async_to_sync(main)()
+    assert "of the call" in seen
+    assert "beside" not in seen
+
+
+def test_a_transaction_of_a_statement_keeps_its_thread_too(postgresql: str) -> None:
+    async def main() -> None:
+        began = asyncio.Event()
+
+        async def body() -> None:
+            began.set()
+            await let_others_run()
+
+        def call() -> None:
+            execute(postgresql, "BEGIN")
+            Author.objects.using(postgresql).create(name="undone")
+            await_(body())
+            execute(postgresql, "ROLLBACK")
+
+        async def beside() -> None:
+            await began.wait()
+            await by_orm(postgresql, "beside")
+
+        await asyncio.gather(run_sync(call), beside())
+
+    async_to_sync(main)()
+    assert names(postgresql) == ["beside"]
+
+
+def test_a_transaction_that_waits_is_undone_when_it_is_cancelled(alias: str) -> None:
+    async def main() -> None:
+        waits = asyncio.Event()
+
+        async def body() -> None:
+            waits.set()
+            await asyncio.sleep(60)
+
+        def call() -> None:
+            with transaction.atomic(alias):
+                Author.objects.using(alias).create(name="undone")
+                await_(body())
+
+        task = asyncio.create_task(run_sync(call))
+        await waits.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await by_orm(alias, "after")
+
+    async_to_sync(main)()
+    assert names(alias) == ["after"]
+
+
+def test_a_task_that_outlives_its_thread_ends_its_work_there(alias: str) -> None:
+    """asyncio.run() → sync_to_async() → async_to_sync(), which starts a task."""
+
+    async def main() -> None:
+        receives, returns = asyncio.Event(), asyncio.Event()
+
+        async def receiver(**kwargs: Any) -> None:
+            receives.set()
+            await returns.wait()
+            await let_others_run()
+
+        async def delete() -> None:
+            author = await Author.objects.using(alias).acreate(name="deleted")
+            await author.adelete()
+            async with django_loom.atomic(alias):
+                await by_orm(alias, "after")
+
+        async def start() -> None:
+            tasks.append(asyncio.create_task(delete()))
+            await receives.wait()
+            returns.set()
+
+        tasks: list[asyncio.Task[None]] = []
+        pre_delete.connect(receiver)
+        try:
+            await sync_to_async(lambda: async_to_sync(start)())()
+            await tasks[0]
+        finally:
+            pre_delete.disconnect(receiver)
+        await sync_to_async(lambda: connections[alias].close())()
+
+    asyncio.run(main())
+    assert names(alias) == ["after"]
 
 
 # What is a unit stays one.

@@ -11,6 +11,11 @@ from .locks import Lock
 from .rounds import finish_all
 from .tasks import loop_hidden, task_of
 from .thread_blocks import ThreadBlock, begin_block
+from .thread_calls import (
+    current_thread_call,
+    run_in_waiting_thread,
+    run_to_end_in_waiting_thread,
+)
 from .threads import run_in_thread
 from .unit import (
     Unit,
@@ -23,15 +28,8 @@ from .unit import (
     unit_variable,
 )
 from .waiters import Waiter, running_loop
-from .waiting_threads import (
-    current_thread_call,
-    in_waiting_thread,
-    run_in_waiting_thread,
-    run_to_end_in_waiting_thread,
-    thread_waiting,
-    thread_waits,
-)
-from .waits import await_, suspend
+from .waiting_threads import in_waiting_thread, thread_waiting, thread_waits
+from .waits import await_, suspend, wait_in_thread_call
 
 __all__ = [
     "Lock",
@@ -65,4 +63,5 @@ __all__ = [
     "unit_in_context",
     "unit_of_work",
     "unit_variable",
+    "wait_in_thread_call",
 ]

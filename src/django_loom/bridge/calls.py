@@ -21,8 +21,9 @@ from django_loom.exceptions import BridgeError
 from .greenlets import Resource, SyncCall, main_greenlet, outermost, resting
 from .rounds import finish_all
 from .tasks import TASK_PER_THREAD, hide_task, show_task
+from .thread_calls import run_in_waiting_thread
 from .unit import Unit, enter_unit, leave_unit, unit_in_context
-from .waiting_threads import run_in_waiting_thread, thread_waits
+from .waiting_threads import thread_waits
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -55,7 +56,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
             "this thread. Start one with asyncio.run(), or call the function itself."
         )
     unit = unit_in_context()
-    if unit is None and thread_waits(loop):
+    if (unit is None or unit.ended) and thread_waits(loop):
         return await run_in_waiting_thread(partial(fn, *args, **kwargs), loop)
     driver = getcurrent()
     call = _wake() if driver is main_greenlet and resting else SyncCall()

@@ -15,16 +15,25 @@ from contextvars import ContextVar
 
 from django_loom.exceptions import TransactionBusy
 
+from . import waiting_threads
+
 _TIMEOUT = 30.0  # seconds, until who has begun a block says how long
 
 
 class ThreadBlock:
-    """An open block; ``inner`` is the one in it that is open now, ``outer`` that around it."""
+    """An open block; ``inner`` is the one in it that is open now, ``outer`` that around it.
 
-    __slots__ = ("ended", "in_generator", "inner", "loop", "outer", "timeout")
+    ``domain`` has the code that takes turns with it.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, outer: ThreadBlock | None) -> None:
+    __slots__ = ("_piece", "domain", "ended", "in_generator", "inner", "loop", "outer", "timeout")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, domain: object, outer: ThreadBlock | None
+    ) -> None:
         self.loop = loop
+        self.domain = domain
+        self._piece = None if outer is None else waiting_threads.begin_piece(loop)
         self.outer = outer
         self.inner: ThreadBlock | None = None
         self.ended = asyncio.Event()
@@ -37,9 +46,11 @@ class ThreadBlock:
         if outer is not None and outer.inner is self:
             outer.inner = None
             if outer.outer is None:
-                _outermost.pop(self.loop, None)
+                _outermost.pop(self.domain, None)
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             self.ended.set()
+        if self._piece is not None:
+            self._piece.end()
 
     @asynccontextmanager
     async def closing(self) -> AsyncIterator[None]:
@@ -61,16 +72,17 @@ class ThreadBlock:
 
 
 _variable: ContextVar[ThreadBlock | None] = ContextVar("loom_thread_block", default=None)
-# All the code of a loop, while a block is open in it. Mostly there is none.
-_outermost: dict[asyncio.AbstractEventLoop, ThreadBlock] = {}
+# All the code of a domain, while a block is open in it. Mostly there is none.
+_outermost: dict[object, ThreadBlock] = {}
 
 
 async def begin_block(loop: asyncio.AbstractEventLoop, *, to_close: bool = False) -> ThreadBlock:
     """Begin a block in the present context, when those that it isn't in have ended."""
     outer = await wait_for_turn(loop, to_close=to_close)
     if outer is None:
-        outer = _outermost.setdefault(loop, ThreadBlock(loop, None))
-    block = outer.inner = ThreadBlock(loop, outer)
+        domain = waiting_threads.domain(loop)
+        outer = _outermost.setdefault(domain, ThreadBlock(loop, domain, None))
+    block = outer.inner = ThreadBlock(loop, outer.domain, outer)
     _variable.set(block)
     return block
 
@@ -108,7 +120,8 @@ async def _wait_for_end(block: ThreadBlock) -> None:
 
 
 def _innermost(loop: asyncio.AbstractEventLoop) -> ThreadBlock | None:
+    domain = waiting_threads.domain(loop)
     block = _variable.get()
-    while block is not None and (block.ended.is_set() or block.loop is not loop):
+    while block is not None and (block.ended.is_set() or block.domain is not domain):
         block = block.outer
-    return _outermost.get(loop) if block is None else block
+    return _outermost.get(domain) if block is None else block

@@ -1,29 +1,26 @@
-"""Calls of ``run_sync()`` in async code for whose end a thread of plain code waits.
+"""Threads of plain code that wait for async code, as in ``async_to_sync()``.
 
 Outside a loop the thread is the identity of synchronous code. Where it runs async code by
 ``async_to_sync()``, the synchronous code of that belongs to the same thread, as in Django:
-it runs there, while the thread waits. So it has the thread's connections, its values of
-``threading.local``, and whatever else a thread has.
+it runs there, while the thread waits. So does that of a thread which goes on beyond the end
+of its unit: it still has what belongs to the unit, and nobody else has any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterator
-from contextlib import contextmanager
-from contextvars import Context, ContextVar, copy_context
-from inspect import iscoroutine
-from threading import Lock, get_ident
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, Token
+from threading import get_ident
 from typing import Any, TypeVar
 
-from greenlet import getcurrent, greenlet
-
-from .thread_blocks import wait_for_turn
+from .unit import Unit, current_unit, unit_in_context
 
 T = TypeVar("T")
 
-# The loops that threads wait for. This and the next one are replaced by the rerouting, which
-# knows asgiref.
+# The loops that threads wait for. This and the next ones are replaced by the rerouting, which
+# knows asgiref and Django.
 loops: Container[asyncio.AbstractEventLoop] = frozenset()
 
 
@@ -32,240 +29,173 @@ def in_thread(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     raise NotImplementedError
 
 
-class WaitingThread:
-    """The thread that waits for the async code whose context has this, on ``loop``."""
+def block_thread(awaitable: Awaitable[T], loop: asyncio.AbstractEventLoop) -> T:
+    """Wait on a loop; meanwhile the calling thread runs only what the awaitable sends to it."""
+    raise NotImplementedError
 
-    __slots__ = ("ident", "loop", "waits")
+
+def begun_in_thread() -> int:
+    """Count what code of the calling thread has begun that others would be in, and not ended."""
+    return 0
+
+
+class WaitingThread:
+    """The thread that waits for the async code whose context has this, on ``loop``.
+
+    ``unit`` is that of the thread's code; it counts once it has ended. ``around`` is another
+    wait in the midst of which this one began. ``waits`` is false as soon as nobody but
+    ``pieces`` may begin with anything: what has begun, and must end in the thread.
+    """
+
+    __slots__ = ("_idle", "around", "has_new_loop", "ident", "loop", "pieces", "unit", "waits")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.ident = get_ident()
         self.loop = loop
+        self.has_new_loop = False
+        self.unit: Unit | None = current_unit()
+        self.around: WaitingThread | Piece | None = _variable.get()
         self.waits = True
+        self.pieces: set[Piece] = set()
+        self._idle: asyncio.Future[None] | None = None
+
+    @property
+    def thread(self) -> WaitingThread:
+        """Return the thread, as a piece does."""
+        return self
+
+    async def serve(self, awaitable: Awaitable[T]) -> T:
+        """Await what the thread waits for; then whatever else has to end in the thread.
+
+        A task goes on when the thread has its result → the call that it has put aside there,
+        or its block, could not be ended anywhere → the thread stays for them, and for their
+        own calls. Where the loop ends with the wait, asyncio cancels what is left.
+        """
+        loop = asyncio.get_running_loop()
+        self.has_new_loop = self.loop is not loop
+        self.loop = loop
+        try:
+            return await awaitable
+        finally:
+            if not self.has_new_loop:
+                await self._end()
+
+    async def _end(self) -> None:
+        self.waits = False
+        cancelled: asyncio.CancelledError | None = None
+        while self.pieces:
+            self._idle = asyncio.get_running_loop().create_future()
+            if not self.pieces:  # the last one has ended meanwhile, in the thread
+                break
+            try:
+                await self._idle
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def end_piece(self, piece: Piece) -> None:
+        """Note the end of a piece, from any thread."""
+        self.pieces.discard(piece)
+        if not self.pieces and self._idle is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._idle.get_loop().call_soon_threadsafe(finish, self._idle)
 
 
-_variable: ContextVar[WaitingThread | None] = ContextVar("loom_waiting_thread", default=None)
+class Piece:
+    """A call or a block in a waiting thread; what its context has instead of the thread."""
+
+    __slots__ = ("_token", "around", "thread", "waits")
+
+    def __init__(self, around: WaitingThread | Piece) -> None:
+        self.around = around
+        self.thread: WaitingThread = around.thread
+        self.waits = True
+        self.thread.pieces.add(self)
+        self._token: Token[Any] = _variable.set(self)
+
+    def end(self) -> None:
+        """Let the thread wait no longer for this. A second call does nothing."""
+        if self.waits:
+            self.waits = False
+            with suppress(ValueError):  # closed, in whatever context
+                _variable.reset(self._token)
+            self.thread.end_piece(self)
+
+
+_variable: ContextVar[WaitingThread | Piece | None] = ContextVar(
+    "loom_waiting_thread", default=None
+)
 
 
 @contextmanager
-def thread_waiting(loop: asyncio.AbstractEventLoop | None) -> Iterator[None]:
-    """Run a block in which the calling thread waits for async code, in no unit.
+def thread_waiting(loop: asyncio.AbstractEventLoop | None) -> Iterator[WaitingThread]:
+    """Run a block in which the calling thread waits for async code.
 
     :param loop: on which that runs; None for a new one.
     """
     waiting = WaitingThread(loop)
     token = _variable.set(waiting)
     try:
-        yield
+        yield waiting
     finally:
         waiting.waits = False
         _variable.reset(token)
 
 
 def thread_waits(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell if a thread waits for the calling coroutine, which is in no unit.
+    """Tell if a thread waits for the calling coroutine, which is in no unit, or in an ended one.
 
     A context may have come from there to a loop for which nobody waits, as by
-    ``asyncio.to_thread(asyncio.run, ...)``.
+    ``asyncio.to_thread(asyncio.run, ...)``. In a unit that has not ended nobody asks.
     """
+    unit = unit_in_context()
+    if unit is None:
+        return loop in loops or _present(loop, None) is not None
+    return unit.ended and _present(loop, unit) is not None
+
+
+def _present(loop: asyncio.AbstractEventLoop, unit: Unit | None) -> WaitingThread | Piece | None:
     waiting = _variable.get()
-    if loop in loops:
-        if waiting is not None:
-            waiting.loop = loop  # whose last tasks end when it is in there no longer
-        return True
-    return waiting is not None and waiting.waits and waiting.loop is loop
+    while waiting is not None:
+        thread: WaitingThread = waiting.thread
+        if waiting.waits and thread.loop is loop and thread.unit is unit:
+            break
+        waiting = waiting.around
+    return waiting
+
+
+def begin_piece(loop: asyncio.AbstractEventLoop) -> Piece | None:
+    """Have the thread that waits for the calling coroutine stay until this has ended."""
+    present = _present(loop, unit_in_context())
+    return None if present is None else Piece(present)
+
+
+def domain(loop: asyncio.AbstractEventLoop) -> object:
+    """Return what all code has in common that takes turns in the thread with the caller.
+
+    A call blocks the thread for what it awaits → blocks that others have begun on the loop
+    can't be entered meanwhile → what the call awaits does not wait for them.
+    """
+    present = _present(loop, unit_in_context())
+    return loop if present is None or present.thread.has_new_loop else present.thread
 
 
 def in_waiting_thread() -> bool:
-    """Tell if the calling thread waits for async code, which has perhaps sent this here."""
+    """Tell if the calling thread waits for async code, which has perhaps sent this here.
+
+    A thread of a unit does not count.
+    """
     waiting = _variable.get()
-    return waiting is not None and waiting.waits and waiting.ident == get_ident()
+    while waiting is not None:
+        thread: WaitingThread = waiting.thread
+        if waiting.waits and thread.unit is None and thread.ident == get_ident():
+            return True
+        waiting = waiting.around
+    return False
 
 
-class ThreadCall(greenlet):
-    """A ``run_sync()`` call that runs in the thread that waits for its coroutine.
-
-    It is a greenlet, as a ``SyncCall`` is, so that the thread is free while it waits: for
-    other calls, which may be what it waits for. The attributes of the same names mean the
-    same. ``waits`` is true from the wait's begin to its end.
-    """
-
-    __slots__ = (
-        "awaitable",
-        "child",
-        "closing",
-        "context",
-        "driver",
-        "failure",
-        "function",
-        "loop",
-        "resources",
-        "result",
-        "value",
-        "waits",
-    )
-
-    def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self.function = function
-        self.loop = loop
-        self.context: Context | None = None
-        self.child: greenlet | None = None
-        self.failure: BaseException | None = None
-        self.resources = self.result = self.value = self.awaitable = None
-        self.closing = self.waits = False
-
-    def run(self) -> None:
-        """Run the function, and note what comes of it."""
-        try:
-            self.result = self.function()
-        except BaseException as error:
-            self.failure = error
-
-    def go_on(self, error: BaseException | None) -> None:
-        """Run to the next wait or to the end, in the thread.
-
-        Its context is one from beginning to end, so that a variable can be reset with the
-        token of what has set it. The thread gets another context each time, a copy of the
-        coroutine's: what has changed goes from the one to the other.
-        """
-        self.driver = self.parent = getcurrent()
-        if self.context is None:
-            self.gr_context = self.context = self.driver.gr_context
-        else:
-            self.context.run(_take_over, copy_context())
-        self.waits = False
-        child, self.child = self.child, None
-        if error is None:
-            (child or self).switch()
-        else:
-            (child or self).throw(type(error), error, error.__traceback__)
-        self.waits = not self.dead
-        if self.context is not None:
-            _take_over(self.context)
-
-    def take_awaitable(self) -> Any:
-        """Return what the call waits for, which only the coroutine keeps from now on."""
-        awaitable, self.awaitable = self.awaitable, None
-        return awaitable
-
-
-def current_thread_call() -> ThreadCall | None:
-    """Return the call in a waiting thread that the calling code runs in, if any."""
-    current: greenlet | None = getcurrent()
-    while current is not None:
-        if type(current) is ThreadCall:
-            return None if current.waits else current
-        current = current.parent
-    return None
-
-
-async def run_in_waiting_thread(
-    function: Callable[[], T], loop: asyncio.AbstractEventLoop, *, has_turn: bool = False
-) -> T:
-    """Run a function in the thread that waits for the calling coroutine.
-
-    A cancellation is raised in the function where it waits on the loop. In the midst of
-    anything else the thread can't be stopped: the cancelled coroutine waits for it.
-
-    :param has_turn: go beside whatever block of async code is open.
-    """
-    if not has_turn:
-        await wait_for_turn(loop)
-    call = ThreadCall(function, loop)
-    error: BaseException | None = None
-    while True:
-        try:
-            await _go_on(call, error)
-        except asyncio.CancelledError as cancelled:
-            if not call.waits:
-                raise
-            if iscoroutine(awaitable := call.take_awaitable()):
-                awaitable.close()
-            error = cancelled
-            continue
-        if not call.waits:
-            break
-        error = await _outcome(call)
-        if error is None and not has_turn:
-            try:
-                await wait_for_turn(loop)
-            except BaseException as raised:
-                error = raised
-    if call.failure is not None:
-        try:
-            raise call.failure
-        finally:
-            call.failure = error = None  # this frame is in its traceback
-    return call.result  # type: ignore[return-value]
-
-
-async def run_to_end_in_waiting_thread(
-    function: Callable[[], Any], loop: asyncio.AbstractEventLoop
-) -> None:
-    """Run a function in the thread, beside whatever is open, however often we are cancelled.
-
-    :raises BaseException: what the function raises.
-    """
-    task = loop.create_task(run_in_waiting_thread(function, loop, has_turn=True))
-    await _wait_uncancelled(task)
-    task.result()
-
-
-async def _outcome(call: ThreadCall) -> BaseException | None:
-    """Await what the call waits for; return the exception, if it raises one."""
-    try:
-        call.value = await call.take_awaitable()
-    except GeneratorExit:
-        call.closing = True  # its thread ends it when the greenlet is freed
-        raise
-    except BaseException as error:
-        return error
-    return None
-
-
-async def _go_on(call: ThreadCall, error: BaseException | None) -> None:
-    """Let a call go on in its thread, and return when it waits or has ended.
-
-    A cancellation comes when the thread begins → what waits for the thread is told that
-    nothing will run, and it runs → the lock makes one of them the first.
-    """
-    ended: asyncio.Future[None] = call.loop.create_future()
-    begins = Lock()
-
-    def go_on() -> None:
-        if begins.acquire(blocking=False):
-            try:
-                call.go_on(error)
-            finally:
-                call.loop.call_soon_threadsafe(_finish, ended)
-
-    try:
-        await in_thread(go_on)()
-    except asyncio.CancelledError:
-        if not begins.acquire(blocking=False):
-            await _wait_uncancelled(ended)
-        raise
-
-
-async def _wait_uncancelled(future: asyncio.Future[Any]) -> None:
-    """Wait in a task that is cancelled already; once more is no more."""
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError:
-            continue
-
-
-def _finish(future: asyncio.Future[None]) -> None:
+def finish(future: asyncio.Future[None]) -> None:
+    """Let those go on who wait for a future, unless they have left."""
     if not future.done():
         future.set_result(None)
-
-
-_MISSING: Any = object()
-
-
-def _take_over(context: Context) -> None:
-    """Set the variables of the present context to what they are in another."""
-    for variable, value in context.items():
-        if variable.get(_MISSING) is not value:
-            variable.set(value)

@@ -14,7 +14,7 @@ from django_loom.exceptions import BridgeError
 from . import collector
 from .collector import is_collecting
 from .greenlets import SyncCall, current_call
-from .waiting_threads import ThreadCall, current_thread_call
+from .thread_calls import ThreadCall, current_thread_call
 
 T = TypeVar("T")
 
@@ -37,6 +37,8 @@ def await_(awaitable: Awaitable[T]) -> T:
         or collector.collecting is not None
     ):
         call = _waiting_call(awaitable)
+        if type(call) is ThreadCall and call.keeps_thread():
+            return call.block(awaitable)
     if call.resources is not None:
         try:
             for resource in call.resources.values():
@@ -69,6 +71,8 @@ def suspend(awaitable: Awaitable[T]) -> T:
         or collector.collecting is not None
     ):
         call = _waiting_call(awaitable)
+        if type(call) is ThreadCall and call.keeps_thread():
+            return call.block(awaitable)
     if call is not current:
         call.child = current
     call.awaitable = awaitable
@@ -77,6 +81,13 @@ def suspend(awaitable: Awaitable[T]) -> T:
     result: T = call.value
     call.value = None
     return result
+
+
+def wait_in_thread_call(awaitable: Awaitable[T]) -> T:
+    """Wait as a plain function does: nobody else uses the thread of the call meanwhile."""
+    call = _waiting_call(awaitable)
+    assert type(call) is ThreadCall
+    return call.block(awaitable)
 
 
 def _waiting_call(awaitable: Awaitable[Any]) -> SyncCall | ThreadCall:

@@ -54,8 +54,8 @@ class Pin:
         # Outside a request the block is a unit: what is in it has the same connection. That of
         # a thread that waits for us is the thread's, which has one.
         unit, loop = current_unit(), _get_running_loop()
-        is_threads = unit is None and loop is not None and thread_waits(loop)
-        if not is_threads and (unit is None or unit.ended):
+        is_over = unit is None or unit.ended
+        if is_over and not (loop is not None and thread_waits(loop)):
             self._own_unit = begin_unit(is_part=True)
         try:
             await run_sync(self.__enter__)

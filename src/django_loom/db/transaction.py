@@ -186,7 +186,7 @@ class AsyncAtomic(AsyncContextDecorator):
         # a thread that waits for us is the thread's, which has one.
         unit, loop = current_unit(), _get_running_loop()
         of_thread, token = None, None
-        if unit is None and loop is not None and thread_waits(loop):
+        if (unit is None or unit.ended) and loop is not None and thread_waits(loop):
             of_thread = await begin_block(loop)
             of_thread.in_generator = in_generator
         elif unit is None or unit.ended:
