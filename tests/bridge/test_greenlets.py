@@ -218,3 +218,49 @@ def test_an_import_in_another_thread_only_means_that_none_is_used_again() -> Non
     command = [sys.executable, "-W", "error", "-c", program + PROGRAM + check]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# A frame of the thread, in the traceback of an exception, is all that has its main greenlet; it is
+# garbage, and the thread ends while that is collected.
+THREAD_THAT_ENDS_IN_A_COLLECTION = """
+import gc, threading
+from greenlet import getcurrent
+import django_loom.bridge
+
+class Garbage:
+    def __init__(self):
+        self.me = self
+
+    def __del__(self):
+        go_on.set()
+        thread.join()
+        for turn in range(1000):  # greenlet's end of the thread comes in one of them
+            pass
+
+def fail():
+    current = getcurrent()
+    raise ValueError
+
+def work():
+    garbage = Garbage()
+    try:
+        fail()
+    except ValueError as error:
+        garbage.error = error.with_traceback(error.__traceback__.tb_next)
+    del garbage
+    begun.set()
+    go_on.wait()
+
+gc.disable()
+begun, go_on = threading.Event(), threading.Event()
+thread = threading.Thread(target=work)
+thread.start()
+begun.wait()
+gc.collect()
+"""
+
+
+def test_a_thread_that_ends_in_a_collection_crashes_nothing() -> None:
+    command = [sys.executable, "-W", "error", "-c", THREAD_THAT_ENDS_IN_A_COLLECTION]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import greenlet as greenlet_module
 from greenlet import getcurrent, greenlet
 
 if TYPE_CHECKING:
@@ -89,6 +90,12 @@ class SyncCall(greenlet):
             # call, and has us for a parent: what it returns goes on to ours.
             value = self.driver.switch(value)
 
+
+# A thread ends whose main greenlet one frame still has, in the traceback of an exception → greenlet
+# looks for who has it (gc.get_referrers()), and drops that reference if it finds nobody. In the midst
+# of a collection the frame can't be found → the frame has a freed object, and the collector crashes
+# (greenlet 3.5, TThreadState.hpp). We ask for the current greenlet in many frames → it doesn't look.
+greenlet_module.enable_optional_cleanup(False)  # type: ignore[attr-defined]  # not in its stubs
 
 # Greenlets at rest: to start one costs six times as much as to use it again, most of
 # that for memory from the system. Only the main thread's, since a greenlet that is
