@@ -91,10 +91,10 @@ class SyncCall(greenlet):
             value = self.driver.switch(value)
 
 
-# A thread ends whose main greenlet one frame still has, in the traceback of an exception → greenlet
-# looks for who has it (gc.get_referrers()), and drops that reference if it finds nobody. In the midst
-# of a collection the frame can't be found → the frame has a freed object, and the collector crashes
-# (greenlet 3.5, TThreadState.hpp). We ask for the current greenlet in many frames → it doesn't look.
+# A thread ends whose main greenlet one frame still has, in the traceback of an exception →
+# greenlet looks for who has it (gc.get_referrers()), and drops that reference if it finds nobody.
+# In the midst of a collection the frame can't be found → the frame has a freed object, and the
+# collector crashes (greenlet 3.5, TThreadState.hpp) → it doesn't look.
 greenlet_module.enable_optional_cleanup(False)  # type: ignore[attr-defined]  # not in its stubs
 
 # Greenlets at rest: to start one costs six times as much as to use it again, most of
