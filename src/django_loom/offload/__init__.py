@@ -1,0 +1,6 @@
+"""Threads for what must leave the loop: few, by what they are for, with figures."""
+
+from .executor import Executor, ThreadStatistics
+from .jobs import Flow
+
+__all__ = ["Executor", "Flow", "ThreadStatistics"]
