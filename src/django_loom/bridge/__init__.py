@@ -10,7 +10,6 @@ from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
 from .tasks import loop_hidden, task_of
 from .thread_blocks import ThreadBlock, begin_block
-from .threads import run_in_thread
 from .unit import (
     Unit,
     begin_unit,
@@ -50,7 +49,6 @@ __all__ = [
     "is_collecting",
     "leave_unit",
     "loop_hidden",
-    "run_in_thread",
     "run_in_waiting_thread",
     "run_sync",
     "running_loop",

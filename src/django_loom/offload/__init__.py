@@ -2,5 +2,13 @@
 
 from .executor import Executor, ThreadStatistics
 from .jobs import Flow
+from .registry import close_executors, executor, executors
 
-__all__ = ["Executor", "Flow", "ThreadStatistics"]
+__all__ = [
+    "Executor",
+    "Flow",
+    "ThreadStatistics",
+    "close_executors",
+    "executor",
+    "executors",
+]
