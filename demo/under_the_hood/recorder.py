@@ -17,8 +17,6 @@ from typing import Any
 
 from django.db import connections
 
-from django_loom.offload.workers import WorkerThreads
-
 from .records import MAX_REQUESTS, History, Note, Record
 
 DRIVER_THREADS = "django_loom "  # how the names of a driver's threads begin; its alias follows
@@ -79,7 +77,8 @@ def install() -> None:
     """
     if not _installed:
         _installed.append(True)
-        for executor in (ThreadPoolExecutor, WorkerThreads):
+        of_loom = [each for each in Executor.__subclasses__() if "django_loom" in each.__module__]
+        for executor in (ThreadPoolExecutor, *of_loom):
             executor.submit = _counting_submit(executor.submit)
         threading.Thread.start = _counting_start(threading.Thread.start)
 

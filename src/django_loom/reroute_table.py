@@ -138,6 +138,7 @@ CALL_SITES: dict[str, CallSites] = {
         """ASGIStaticFilesHandler.get_response_async.awrapper
         StaticFilesHandlerMixin.get_response_async""",
         Thread("reads files", "files"),
+        app="django.contrib.staticfiles",
     ),
     "django.core.cache.backends.base": CallSites(
         """BaseCache.aadd BaseCache.aclear BaseCache.aclose BaseCache.adelete
@@ -153,11 +154,11 @@ CALL_SITES: dict[str, CallSites] = {
     "django.core.handlers.base": CallSites(
         """BaseHandler._get_response_async BaseHandler.adapt_method_mode
         BaseHandler.get_response_async""",
-        Bridge("but for views, which may block, and logging", _view, "mail"),
+        Bridge("but for views, which may block, and logging", _view),
     ),
     "django.core.handlers.exception": CallSites(
         "convert_exception_to_response.inner",
-        Thread("logs the error, which may send mail", "mail"),
+        Thread("logs the error, which may send mail"),
     ),
     "django.core.paginator": CallSites(
         "AsyncPage.aget_object_list",

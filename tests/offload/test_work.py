@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import hashers
 from django.contrib.auth.hashers import BasePasswordHasher
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -23,6 +25,7 @@ from django_loom.conf import EXECUTORS
 from django_loom.db.postgresql import cancelling
 from django_loom.exceptions import LoomSettingError
 from django_loom.offload import executor, executors
+from django_loom.reroute_table import CALL_SITES
 from tests.http.asgi import Connection, start
 from tests.loops import LoopRunner
 from tests.polling import aeventually, eventually
@@ -134,6 +137,26 @@ def test_more_hashes_than_threads_hold_up_no_other_work(
 
     loop_runner(main)
     assert Hashing.threads <= {"django_loom-passwords_0", "django_loom-passwords_1"}
+
+
+ROUTES = {
+    module: sites.policy.executor
+    for module, sites in CALL_SITES.items()
+    if sites.policy.executor and apps.is_installed(sites.app or "django_loom")
+}
+
+
+@pytest.mark.parametrize(("module", "name"), ROUTES.items())
+def test_what_django_gives_to_any_thread_goes_to_one_of_ours(
+    loop_runner: LoopRunner, module: str, name: str
+) -> None:
+    sync_to_async = import_module(module).sync_to_async
+
+    async def main() -> None:
+        ran = await sync_to_async(threading.current_thread, thread_sensitive=False)()
+        assert ran.name == f"django_loom-{name}_0"
+
+    loop_runner(main)
 
 
 def test_hashes_leave_the_default_executor_of_the_loop_alone(loop_runner: LoopRunner) -> None:
