@@ -271,6 +271,21 @@ def test_the_child_of_a_fork_begins_anew(threads: WorkerThreads, held: bool) -> 
     assert threads.used == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_function_may_fork_and_its_thread_ends_in_the_child(threads: WorkerThreads) -> None:
+    def fork() -> int:
+        return os.fork()
+
+    def child_of(job: concurrent.futures.Future[int]) -> None:
+        if not job.result():
+            os._exit(0 if (threads.used, threads.submit(int).result(30)) == (0, 0) else 1)
+
+    job = threads.submit(fork)
+    job.add_done_callback(child_of)
+    assert os.waitstatus_to_exitcode(os.waitpid(job.result(30), 0)[1]) == 0
+
+
 def exits(program: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PRELUDE + program],

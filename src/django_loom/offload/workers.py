@@ -51,6 +51,11 @@ class WorkerThreads(Executor):
         self._workers: dict[int, Worker] = {}
         self._idle: list[Worker] = []
 
+    def _begin_in_child(self) -> None:
+        for worker in self._workers.values():
+            worker.retires = True  # one may be here: that in whose function the fork was
+        self._begin()
+
     @property
     def used(self) -> int:
         """How many threads run a function now."""
@@ -121,7 +126,7 @@ class WorkerThreads(Executor):
         return True
 
     def _end(self, worker: Worker) -> None:
-        if self._workers.get(worker.number) is worker:  # not in the child of a fork
+        if self._workers.get(worker.number) is worker:  # it is not, in the child of its fork
             del self._workers[worker.number]
         worker.inbox.put(None)
 
@@ -149,7 +154,7 @@ def _finish_at_exit() -> None:
 def _begin_in_child() -> None:
     """Forget the parent's threads, which are not here, its jobs, and a lock that one may hold."""
     for threads in list(_all_threads):
-        threads._begin()
+        threads._begin_in_child()
 
 
 if hasattr(os, "register_at_fork"):
