@@ -14,7 +14,7 @@ LAYERS = [
     {"exceptions"},
     {"conf", "versions"},
     {"bridge"},
-    {"units"},
+    {"units", "offload"},
     {"net"},
     {"db", "cache", "mail", "http"},
     {"realtime", "storage"},
@@ -31,6 +31,7 @@ ALLOWED_FOREIGN = {
     "exceptions": {"django"},
     "bridge": {"greenlet"},
     "units": {"django"},
+    "offload": {"asgiref", "django"},
     "net": {"greenlet"},
     "lab": {"click", "rich", "hdrh", "matplotlib", "uvloop"},
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -73,11 +73,13 @@ def keep(record: Record, view: Callable[..., Any] | None) -> None:
 def install() -> None:
     """Have the standard library tell the current record of hand-overs and new threads.
 
-    Every way from asyncio, asgiref and Django to a thread ends in these two methods.
+    Every way from asyncio, asgiref, Django and django-loom to a thread ends in these methods.
     """
     if not _installed:
         _installed.append(True)
-        ThreadPoolExecutor.submit = _counting_submit(ThreadPoolExecutor.submit)
+        of_loom = [each for each in Executor.__subclasses__() if "django_loom" in each.__module__]
+        for executor in (ThreadPoolExecutor, *of_loom):
+            executor.submit = _counting_submit(executor.submit)
         threading.Thread.start = _counting_start(threading.Thread.start)
 
 
@@ -104,9 +106,7 @@ def _timed_query(
 
 def _counting_submit(original: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
     @wraps(original)
-    def submit(
-        self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Future[Any]:
+    def submit(self: Executor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         record = current()
         if record is None:
             return original(self, fn, *args, **kwargs)

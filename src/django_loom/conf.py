@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,22 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 from .exceptions import AppNotInstalled, LoomSettingError
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+# What must leave the loop, and how many threads it gets: see decision 19.
+EXECUTORS: Mapping[str, int] = {
+    "files": 32,
+    "passwords": _cores() + 1,
+    "mail": 4,
+    "cancellations": 4,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +46,9 @@ class LoomSettings:
 
     STREAM_THREADS: int = 100
     """Streams of synchronous iterators in threads that may be open at once; others wait so too."""
+
+    EXECUTORS: dict[str, int] = field(default_factory=dict)
+    """Threads for other work that would block the loop, where not as many as by default."""
 
     MAX_BODY: int | None = 1024**3
     """Bytes that a request body may have, whatever its Content-Length says; None: any number."""
@@ -55,6 +75,11 @@ class LoomSettings:
         for name in ("THREADS", "STREAM_THREADS", "BODY_RATE"):
             self._require(name, _is_whole(getattr(self, name), 1), "a whole number of at least 1")
         self._require("THREAD_QUEUE", _is_whole(self.THREAD_QUEUE, 0), "a whole number, 0 or more")
+        self._require(
+            "EXECUTORS",
+            _are_executors(self.EXECUTORS),
+            f"a dictionary of whole numbers of at least 1 for some of {', '.join(EXECUTORS)}",
+        )
         self._require(
             "MAX_BODY",
             self.MAX_BODY is None or _is_whole(self.MAX_BODY, 0),
@@ -85,6 +110,14 @@ def _is_whole(value: object, minimum: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
 
 
+def _are_executors(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() <= EXECUTORS.keys()
+        and all(_is_whole(each, 1) for each in value.values())
+    )
+
+
 def _are_thresholds(value: object) -> bool:
     return (
         isinstance(value, tuple | list)
@@ -109,7 +142,7 @@ def loom_settings() -> LoomSettings:
     given: Any = getattr(settings, "LOOM", {})
     if not isinstance(given, dict):
         raise LoomSettingError(f"LOOM must be a dictionary; it is {given!r}.")
-    known = [field.name for field in fields(LoomSettings)]
+    known = [each.name for each in fields(LoomSettings)]
     for key in given:
         if key not in known:
             raise LoomSettingError(f"LOOM has the unknown key {key!r}. Known: {', '.join(known)}.")

@@ -12,7 +12,7 @@ import sys
 from _threading_local import local as PythonThreadLocal
 from asyncio import _get_running_loop
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial, wraps
 from importlib import import_module
@@ -37,12 +37,12 @@ from .bridge import (
     current_unit,
     leave_unit,
     loop_hidden,
-    run_in_thread,
     run_sync,
     thread_waiting,
     wait_in_thread_call,
 )
-from .reroute_table import CALL_SITES, Bridge
+from .offload import Flow, executor
+from .reroute_table import CALL_SITES, Policy
 from .units import Local, ThreadLocal, sweep
 
 logger = logging.getLogger("django_loom")
@@ -65,7 +65,7 @@ class Rebinding:
     at_load: bool = False
 
 
-def _sync_to_async(policy: Bridge) -> Callable[[Any], Any]:
+def _sync_to_async(policy: Policy) -> Callable[[Any], Any]:
     """Return what replaces ``sync_to_async`` in the modules of a policy."""
 
     def replacement(original: Any) -> Any:
@@ -74,9 +74,11 @@ def _sync_to_async(policy: Bridge) -> Callable[[Any], Any]:
             func: Any = None, *, thread_sensitive: bool = True, **options: Any
         ) -> Any:
             caller = sys._getframe(1).f_code.co_name
-            if func is None or not policy.takes(func, thread_sensitive, caller):
-                return original(func, thread_sensitive=thread_sensitive, **options)
-            return partial(run_sync, func)
+            if func is not None and policy.takes(func, thread_sensitive, caller):
+                return partial(run_sync, func)
+            if func is not None and policy.executor is not None and not thread_sensitive:
+                return partial(executor(policy.executor).run, func)
+            return original(func, thread_sensitive=thread_sensitive, **options)
 
         return sync_to_async
 
@@ -145,20 +147,12 @@ def _loops_of_threads(original: Any) -> Any:
     return AsyncToSync.loop_thread_executors
 
 
-class _Job:
-    """A function that async code runs in a thread: one flow, which ends with it."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self._function: list[Callable[[], Any]] = [function]
-
-    def __call__(self) -> Any:
-        storage: Any = connections._connections
-        with getattr(storage, "leases_end", nullcontext)():  # not before the app is ready
-            # The thread lets go of us outside the unit → what the function alone keeps would
-            # end there → no longer than the call.
-            return self._function.pop()()
+def _leases() -> AbstractContextManager[None]:
+    """Return what is entered around a function that async code runs in a thread."""
+    storage: Any = connections._connections
+    leases: AbstractContextManager[None]
+    leases = getattr(storage, "leases_end", nullcontext)()  # not before the app is ready
+    return leases
 
 
 def _run_in_thread(original: Any) -> Any:
@@ -167,7 +161,7 @@ def _run_in_thread(original: Any) -> Any:
     @wraps(original)
     def thread_handler(self: SyncToAsync[..., Any], *args: Any) -> Any:
         *before, child = args  # which is called in the context of the async code
-        return original(self, *before, _Job(child))
+        return original(self, *before, Flow(child, _leases))
 
     return thread_handler
 
@@ -194,24 +188,27 @@ def _without_cancellations(original: Any) -> Any:
     return unraisablehook
 
 
-def _as_job(original: Any) -> Any:
+def _as_flow(original: Any) -> Any:
     """Let a function that ``asyncio.to_thread()`` runs be one flow, which ends with it."""
 
     @wraps(original)
     async def to_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        job = _Job(partial(function, *args, **kwargs))
+        flow = Flow(partial(function, *args, **kwargs), _leases)
         del function, args, kwargs
-        return await original(job)
+        return await original(flow)
 
     return to_thread
 
 
-def _in_thread(original: Any) -> Any:
-    """Run what blocks or burns CPU, in synchronous code on a loop, in a thread."""
+def _in_thread_for(work: str) -> Callable[[Any], Any]:
+    """Return what lets synchronous code on a loop do such work in a thread of its executor."""
 
-    @wraps(original)
-    def replacement(*args: Any, **kwargs: Any) -> Any:
-        return run_in_thread(original, *args, **kwargs)
+    def replacement(original: Any) -> Any:
+        @wraps(original)
+        def in_thread(*args: Any, **kwargs: Any) -> Any:
+            return executor(work).call(original, *args, **kwargs)
+
+        return in_thread
 
     return replacement
 
@@ -365,13 +362,14 @@ def _local_of_units(original: Any) -> Any:
 
 
 _AUTH = "django.contrib.auth"
+_hash = _in_thread_for("passwords")
 
 REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("threading", "local", _local_of_units, at_load=True),
     Rebinding("_threading_local", "local", _local_of_units, at_load=True),
     Rebinding("sys", "unraisablehook", _without_cancellations),
-    Rebinding("asyncio", "to_thread", _as_job, at_load=True),
-    Rebinding("asyncio.threads", "to_thread", _as_job, at_load=True),
+    Rebinding("asyncio", "to_thread", _as_flow, at_load=True),
+    Rebinding("asyncio.threads", "to_thread", _as_flow, at_load=True),
     Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
     Rebinding("django_loom.bridge.waiting_threads", "in_thread", _in_waiting_thread),
     Rebinding("django_loom.bridge.waiting_threads", "loops", _loops_of_threads),
@@ -390,12 +388,12 @@ REBINDINGS: tuple[Rebinding, ...] = (
     ),
     Rebinding("django.core.handlers.base", "convert_exception_to_response", _call_method_directly),
     Rebinding("django.middleware.csrf", "CsrfViewMiddleware._check_token", _csrf_before_body),
-    Rebinding("django.utils.log", "AdminEmailHandler.send_mail", _in_thread),
+    Rebinding("django.utils.log", "AdminEmailHandler.send_mail", _in_thread_for("mail")),
     # Each module that has these names of its own.
-    Rebinding("django.contrib.auth.hashers", "verify_password", _in_thread),
-    Rebinding("django.contrib.auth.hashers", "make_password", _in_thread),
-    Rebinding("django.contrib.auth.base_user", "make_password", _in_thread, _AUTH),
-    Rebinding("django.contrib.auth.models", "make_password", _in_thread, _AUTH),
+    Rebinding("django.contrib.auth.hashers", "verify_password", _hash),
+    Rebinding("django.contrib.auth.hashers", "make_password", _hash),
+    Rebinding("django.contrib.auth.base_user", "make_password", _hash, _AUTH),
+    Rebinding("django.contrib.auth.models", "make_password", _hash, _AUTH),
     Rebinding("django.contrib.auth.hashers", "acheck_password", _by_sync_twin, None, (6, 0)),
     Rebinding(
         "django.contrib.auth.backends", "ModelBackend.aauthenticate", _by_sync_twin, _AUTH, (6, 1)
@@ -414,7 +412,7 @@ REBINDINGS: tuple[Rebinding, ...] = (
     *(
         Rebinding(module, "sync_to_async", _sync_to_async(sites.policy), sites.app)
         for module, sites in CALL_SITES.items()
-        if isinstance(sites.policy, Bridge)
+        if sites.policy.reroutes
     ),
 )
 

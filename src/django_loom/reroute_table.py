@@ -16,25 +16,43 @@ Blocks = Callable[[Function, str], bool]  # the function to run, the name of the
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """To a thread, as in Django: the work blocks or burns CPU."""
+    """To a thread, as in Django: the work blocks or burns CPU.
+
+    Django marks such work by ``thread_sensitive=False``: any thread will do. It gets one of
+    the ``executor``, if one is named.
+    """
 
     reason: str
+    executor: str | None = None
+
+    @property
+    def reroutes(self) -> bool:
+        """Whether any function goes another way than Django's."""
+        return self.executor is not None
+
+    def takes(self, func: Function, thread_sensitive: bool, caller: str) -> bool:
+        """Tell if this function runs on the loop."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
     """Over the bridge, unless ``blocks`` says that the function would block.
 
-    Django marks what works with files or CPU by ``thread_sensitive=False``: any
-    thread will do, and a thread it gets.
+    Beside that a module may have work for a thread of the ``executor``.
     """
 
     reason: str = ""
     blocks: Blocks | None = None
+    executor: str | None = None
+    reroutes = True
 
     def takes(self, func: Function, thread_sensitive: bool, caller: str) -> bool:
         """Tell if this function runs on the loop."""
         return thread_sensitive and (self.blocks is None or not self.blocks(func, caller))
+
+
+Policy = Bridge | Thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +63,7 @@ class CallSites:
     """
 
     functions: str
-    policy: Bridge | Thread = Bridge()
+    policy: Policy = Bridge()
     app: str | None = None
 
 
@@ -80,7 +98,7 @@ def _view(func: Function, caller: str) -> bool:
 CALL_SITES: dict[str, CallSites] = {
     "django.contrib.auth": CallSites(
         "acheck_password_with_timing_attack_mitigation",
-        Thread("hashes a password"),
+        Thread("hashes a password", "passwords"),
     ),
     "django.contrib.auth.backends": CallSites(
         """BaseBackend.aauthenticate BaseBackend.aget_group_permissions BaseBackend.aget_user
@@ -92,7 +110,7 @@ CALL_SITES: dict[str, CallSites] = {
     ),
     "django.contrib.auth.hashers": CallSites(
         "acheck_password",
-        Thread("hashes a password"),
+        Thread("hashes a password", "passwords"),
     ),
     "django.contrib.auth.middleware": CallSites(
         "RemoteUserMiddleware.__acall__",
@@ -119,7 +137,8 @@ CALL_SITES: dict[str, CallSites] = {
     "django.contrib.staticfiles.handlers": CallSites(
         """ASGIStaticFilesHandler.get_response_async.awrapper
         StaticFilesHandlerMixin.get_response_async""",
-        Thread("reads files"),
+        Thread("reads files", "files"),
+        app="django.contrib.staticfiles",
     ),
     "django.core.cache.backends.base": CallSites(
         """BaseCache.aadd BaseCache.aclear BaseCache.aclose BaseCache.adelete
@@ -130,7 +149,7 @@ CALL_SITES: dict[str, CallSites] = {
     ),
     "django.core.handlers.asgi": CallSites(
         "ASGIHandler.handle ASGIHandler.read_body",
-        Bridge("but for a body that is written to a file"),
+        Bridge("but for a body that is written to a file", executor="files"),
     ),
     "django.core.handlers.base": CallSites(
         """BaseHandler._get_response_async BaseHandler.adapt_method_mode

@@ -16,11 +16,11 @@ from django_loom.bridge import (
     Waiter,
     await_,
     is_collecting,
-    run_in_thread,
     run_sync,
     suspend,
 )
 from django_loom.exceptions import BridgeError
+from django_loom.offload import executor
 from tests.loops import LoopRunner
 
 from .tools import echo
@@ -150,7 +150,7 @@ def test_a_wait_in_the_end_of_a_generator_is_refused(loop_runner: LoopRunner) ->
 
 def test_work_for_a_thread_is_refused(loop_runner: LoopRunner) -> None:
     def function() -> None:
-        assert_refused(collected(lambda: run_in_thread(int)), "by the garbage collector")
+        assert_refused(collected(lambda: executor("mail").call(int)), "by the garbage collector")
 
     loop_runner(run_sync, function)
 

@@ -6,8 +6,9 @@ import ast
 import inspect
 import re
 import textwrap
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from importlib import import_module
+from typing import Any
 
 from .markdown import code, from_rst
 from .markdown import table as markdown_table
@@ -22,10 +23,14 @@ def table(name: str) -> str:
     described = getattr(import_module(module), attribute)
     texts = descriptions(described)
     rows = [
-        (code(each.name), code(each.type), default(each.default), from_rst(texts[each.name]))
+        (code(each.name), code(each.type), default(default_of(each)), from_rst(texts[each.name]))
         for each in fields(described)
     ]
     return markdown_table(["key", "type", "default", "meaning"], rows)
+
+
+def default_of(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def default(value: object) -> str:

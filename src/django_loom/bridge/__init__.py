@@ -16,7 +16,6 @@ from .thread_calls import (
     run_in_waiting_thread,
     run_to_end_in_waiting_thread,
 )
-from .threads import run_in_thread
 from .unit import (
     Unit,
     begin_unit,
@@ -51,7 +50,6 @@ __all__ = [
     "is_collecting",
     "leave_unit",
     "loop_hidden",
-    "run_in_thread",
     "run_in_waiting_thread",
     "run_sync",
     "run_to_end_in_waiting_thread",

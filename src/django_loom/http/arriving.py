@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from django_loom.bridge import run_in_thread
+from django_loom.offload import executor
 
 from .body import RequestBody
 from .body_stream import BodyStream
@@ -95,7 +95,7 @@ def _fill(file: Any, source: BodyStream) -> bool:
     """Write the body to a file; tell if it was too large for memory."""
     while chunk := source.read(CHUNK_BYTES):
         if getattr(file, "_rolled", False):
-            run_in_thread(file.write, chunk)
+            executor("files").call(file.write, chunk)
         else:
             file.write(chunk)
     return bool(getattr(file, "_rolled", False))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from django_loom.exceptions import FileTruncated, FileUnreadable
+from django_loom.offload import executor
 
-from .opened_files import disk_path, is_in_memory, name_of
-
-T = TypeVar("T")
-P = ParamSpec("P")
+from .opened_files import disk_path, is_in_memory, is_on_disk, name_of
 
 READ_BYTES = 2**18
 
@@ -46,15 +42,20 @@ async def send_file(
         to tell the client than to abort the connection, as servers do for an exception.
     :raises FileUnreadable: a read failed.
     """
+    # A cancelled caller waits for a read that runs, as it closes the file next: close() while
+    # read() runs in a thread can fail, or let the read go on in another file that got the same
+    # descriptor.
+    threads = executor("files")
     if pathsend and part.may_send_path:
-        path = await _in_thread(disk_path, part.file, part.length)
+        path = await threads.run_bare(disk_path, part.file, part.length)
         if path is not None:
             await send({"type": "http.response.pathsend", "path": path})
             return
     in_memory = is_in_memory(part.file)
+    run = threads.run_bare if is_on_disk(part.file) else threads.run
     sent = 0
     while sent < part.length:
-        chunk = _read(part, sent) if in_memory else await _in_thread(_read, part, sent)
+        chunk = _read(part, sent) if in_memory else await run(_read, part, sent)
         sent += len(chunk)
         more = sent < part.length
         await send({"type": "http.response.body", "body": chunk, "more_body": more})
@@ -76,23 +77,3 @@ def _read(part: FilePart, sent: int) -> bytes:
             "that is served by renaming the new one, instead of writing over it"
         )
     return chunk
-
-
-async def _in_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    future = asyncio.get_running_loop().run_in_executor(None, lambda: fn(*args, **kwargs))
-    try:
-        await asyncio.wait([future])
-    except asyncio.CancelledError:
-        # The caller closes the file next, and close() while read() runs in the thread can
-        # fail, or let the read go on in another file that got the same descriptor.
-        await _until_done(future)
-        raise
-    return future.result()
-
-
-async def _until_done(future: asyncio.Future[Any]) -> None:
-    while not future.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([future])
-    if not future.cancelled():
-        future.exception()  # so that no "never retrieved" follows

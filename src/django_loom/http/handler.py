@@ -24,6 +24,7 @@ from django_loom.exceptions import (
     FileUnreadable,
     UnsupportedProtocol,
 )
+from django_loom.offload import Executor, close_executors, executors
 
 from .arriving import arriving_body, close_uploads
 from .body import Receive, RequestBody
@@ -78,6 +79,11 @@ class LoomHandler(ASGIHandler):
         self._views = ViewCalls(database, self.threads)
         self._streams = SyncStreams(database, self.stream_threads, self.threads)
         super().__init__()
+
+    @property
+    def executors(self) -> dict[str, Executor]:
+        """Those of the process, for other work than views, by their names."""
+        return executors()
 
     def load_middleware(self, is_async: bool = False) -> None:
         """Build the synchronous chain, whatever is asked for."""
@@ -242,6 +248,7 @@ class LoomHandler(ASGIHandler):
             finally:
                 self.threads.close()
                 self.stream_threads.close()
+                close_executors()  # which those have used, and which may use the pools
 
 
 def _is_written_async(view: View) -> bool:

@@ -35,12 +35,16 @@ def disk_status(file: Any) -> os.stat_result | None:
     A descriptor does not say that: a ``gzip.GzipFile`` has one, of the compressed file.
     So only the classes that ``open()`` returns count, and Django's wrappers of them.
     """
-    file = _unwrapped(file)
-    raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
-    if type(raw) is not io.FileIO:
+    raw = _raw(file)
+    if raw is None:
         return None
     status = os.fstat(raw.fileno())
     return status if stat.S_ISREG(status.st_mode) else None
+
+
+def is_on_disk(file: Any) -> bool:
+    """Tell if reading the file is the system's work alone."""
+    return _raw(file) is not None
 
 
 def disk_path(file: Any, size: int) -> str | None:
@@ -87,6 +91,12 @@ def _wrappers(file: Any) -> Iterator[File]:
     ):
         yield file
         file = file.file
+
+
+def _raw(file: Any) -> io.FileIO | None:
+    file = _unwrapped(file)
+    raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+    return raw if type(raw) is io.FileIO else None
 
 
 def _unwrapped(file: Any) -> Any:

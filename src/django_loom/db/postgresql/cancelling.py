@@ -11,6 +11,8 @@ from contextlib import suppress
 from psycopg import capabilities, errors, generators, pq
 from psycopg.waiting import wait_async, wait_conn, wait_conn_async
 
+from django_loom.offload import executor
+
 # Seconds after which a query that still runs is cancelled again, at first.
 PATIENCE = 0.05
 # Seconds between the requests of a thread, and for each of them.
@@ -65,7 +67,8 @@ async def _cancel(pgconn: pq.abc.PGconn) -> None:
         request.start()
         await wait_conn_async(generators.cancel(request), 0.1)
     else:
-        await asyncio.to_thread(pgconn.get_cancel().cancel)
+        request_in_c = executor("cancellations").submit(pgconn.get_cancel().cancel)
+        await asyncio.wrap_future(request_in_c)  # whose caller may leave it alone
 
 
 def cancel_in_thread(pgconn: pq.abc.PGconn) -> None:
