@@ -131,6 +131,8 @@ class LeasedCursorMixin:
         lease = self._lease_to_keep()
         self._move_to(lease)
         lease.open_cursors += 1
+        if not lease.on_loop and self.db.leased:
+            self.db.statement_ends(lease)  # it has the lease from now on
         try:
             yield
         except (Exception, GeneratorExit):
@@ -142,6 +144,7 @@ class LeasedCursorMixin:
             lease.open_cursors -= 1
             if self.db.leased:
                 self._settle()
+                self.db.give_back_if_unneeded(lease)
 
     def _settle(self) -> None:
         lease = self._lease

@@ -11,6 +11,7 @@ from asyncio import _get_running_loop
 from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from greenlet import getcurrent, greenlet
 
@@ -98,6 +99,11 @@ _thread = _Thread()
 def of_this_thread() -> ThreadLeases:
     """Return the leases of the calling thread."""
     return _thread.leases
+
+
+def note_thread(lease: Lease) -> None:
+    """Let other threads find what the calling one has, to take a lease out of that."""
+    lease.of_thread = ref(_thread.leases)
 
 
 def current_flow() -> greenlet | None:

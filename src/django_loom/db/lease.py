@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from greenlet import greenlet
 
@@ -44,6 +45,8 @@ class Lease:
     # One element, where the thread that took it has not used it yet, and nobody tells that
     # thread's end: who takes the element out, the thread or who ends this, has the lease.
     claim: list[None] | None = None
+    # What the thread has that took it, where nobody tells that thread's end.
+    of_thread: ref[dict[Lease, Any]] | None = None
 
     # All else is the instance's own alone: what it has under the name of a class's is looked
     # up in both, at twenty times the cost, and each query asks some thirty times.

@@ -26,7 +26,7 @@ class SpareLease:
 
 
 class LibraryThreadLeases(LeasesBase):
-    """Gives back after each statement, each block, and each cursor that has run nothing."""
+    """Gives back after each statement, each block and each cursor."""
 
     def is_in_library_thread(self) -> bool:
         """Tell if nobody ends what the calling code leases."""
@@ -39,14 +39,49 @@ class LibraryThreadLeases(LeasesBase):
         end → a lease would be that flow's for ever, a pinned one too, which its unit then
         leaves alone → each statement and each block ends the flow. Without a unit there is
         none to pin a changed session to: that stays the thread's, until it closes it.
+
+        A cursor may be closed in another thread, or by the garbage collector, while this one
+        uses the lease for something else → it has the lease from its beginning, and the
+        thread has another.
         """
-        if lease.scopes or lease.open_cursors or lease.state is LeaseState.OPENING:
+        if lease.scopes or lease.flow is None or lease.state is LeaseState.OPENING:
             return
-        if lease.flow is None or not self.is_in_library_thread():
+        if not self.is_in_library_thread() or self._stays_with_thread(lease):
             return
-        if self.unit is None and not (self.is_as_taken(lease) or lease.is_broken()):
-            return
+        if lease.open_cursors and self.pinned is None and self._keeps(lease):
+            self.pin(lease)  # what comes next in the unit is in the same transaction
         self.end_flow_of(lease)
+
+    def _stays_with_thread(self, lease: Lease) -> bool:
+        """Tell if the lease has a changed session, or a transaction, and no unit to pin it to."""
+        if self.unit is not None:
+            return False
+        if lease.state is not LeaseState.HELD or lease.in_atomic_block:
+            return True
+        engine, connection = lease.engine, lease.connection
+        return engine.is_open(connection) and not (
+            lease.autocommit == self.settings_dict["AUTOCOMMIT"]
+            and engine.is_idle(connection, lease.autocommit)
+            and not (lease.closed_in_transaction or lease.is_changed)
+            and not engine.session_is_changed(connection)
+            and not self.pool_options.per_unit
+        )
+
+    def block_ends(self, lease: Lease) -> None:
+        """Take a lease from its thread, where its last block ends in another one.
+
+        A generator is iterated in several threads, and has a block → that ends in another
+        thread than has the lease, of which nobody tells the end: the lease would be that
+        thread's for ever. It may just begin a statement → both would use one connection →
+        who takes the claim has it. From now on, for a moment later it is in no block.
+        """
+        if lease.flow is None or lease.of_thread is None or lease.flow is flows.current_flow():
+            return
+        if self._stays_with_thread(lease):
+            return
+        threads_leases = lease.of_thread()
+        if threads_leases is not None and threads_leases.pop(lease, None) is not None:
+            lease.claim = [None]
 
     def end_flow_of(self, lease: Lease) -> None:
         """Let go of a lease of the calling thread."""
@@ -92,10 +127,13 @@ class LibraryThreadLeases(LeasesBase):
         The unit ends, or the cursor is dropped, in another thread → both would use one
         connection → who takes the claim has it, and the other one finds none.
         """
+        flow = flows.current_flow()
+        if flow is None or self.leases.get(flow) is not lease:
+            return True  # it is the unit's, or of a cursor that the code reads
         try:
             lease.claim.pop()  # type: ignore[union-attr]
         except IndexError:
-            self.leases.pop(flows.current_flow(), None)  # type: ignore[arg-type]
+            del self.leases[flow]
             return False
         lease.claim = None
         flows.note(lease, self)
@@ -110,8 +148,6 @@ class LibraryThreadLeases(LeasesBase):
             claim.pop()
         except IndexError:
             return
-        if lease.flow is flows.current_flow():
-            self.flow_ends(lease)
-        else:
+        if lease.flow is not flows.current_flow():
             lease.flow = None  # what its thread has of it is that thread's to change
-            self.give_back(lease)
+        self.flow_ends(lease)
