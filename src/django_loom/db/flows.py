@@ -81,11 +81,12 @@ class ThreadLeases(dict[Lease, "LeasedDatabaseMixin"]):
         with suppress(Exception):  # at interpreter exit anything may be missing
             if self.flow_end is not None:
                 self.flow_end.after_call()
-        while self:
-            lease, wrapper = self.popitem()
-            with suppress(Exception):
-                if not lease.scopes or wrapper.unit is not None:
-                    wrapper.flow_ends(lease)
+        # Another thread may take one out: see LibraryThreadLeases.block_ends().
+        with suppress(KeyError):
+            while True:
+                lease, wrapper = self.popitem()
+                with suppress(Exception):
+                    wrapper.thread_ends(lease)
 
 
 class _Thread(RealLocal):

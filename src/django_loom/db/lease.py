@@ -40,6 +40,7 @@ class Lease:
     # Rarely other than that.
     is_changed = False  # its session, where no statement tells of it
     is_pinned_by_transaction = False  # without a block; the pin ends with that
+    is_left = False  # by its thread, which has ended in a block
     is_stand_in = False  # for a pinned lease, where a block is open on that
     session_is_lost = False  # with its connection, in the midst of the unit
     # One element, where the thread that took it has not used it yet, and nobody tells that

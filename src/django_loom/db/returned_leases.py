@@ -147,7 +147,7 @@ class ReturnedLeases(LeasesBase):
                 if lease in self.outliving:
                     self.outliving.remove(lease)
                 self.give_back(lease)
-            elif self.unit is not None and self.unit.ended:
+            elif lease.is_left or (self.unit is not None and self.unit.ended):
                 self.end_left_block(lease)
         else:
             self.statement_ends(lease)  # no statement follows a block's last

@@ -99,7 +99,7 @@ class ThreadConnections(dict[str, Any]):
         for connection in self.values():
             # Not one that another thread has lent to this one, as Django's tests do.
             own = getattr(connection, "_thread_ident", None) == self._thread_ident
-            if own and isinstance(connection, LoomDatabaseMixin) and not connection.leased:
+            if own and isinstance(connection, LoomDatabaseMixin):
                 with suppress(Exception):  # at interpreter exit anything may be missing
                     connection.thread_has_ended()
 
