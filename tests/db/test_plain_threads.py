@@ -24,7 +24,7 @@ from django.db import (
 import django_loom
 from django_loom.db import registry, serving
 from tests.db.faults import Admin
-from tests.db.support import abackend_pid, ask, backend_pid, in_use, second_alias
+from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use, second_alias
 from tests.loops import LoopRunner
 from tests.polling import aeventually, eventually
 from tests.services import Postgres
@@ -301,6 +301,91 @@ def test_threads_of_async_code_keep_what_a_transaction_needs(loop_runner: LoopRu
         assert in_use() == 0
 
     loop_runner(main)
+
+
+# Functions that async code runs outside a unit: `asyncio.run()` of a command, no request.
+
+TAG = "SELECT current_setting('loom.tag', true)"
+each_place = pytest.mark.parametrize("serves", [False, True], ids=["command", "serving"])
+
+
+async def call(serves: bool, function: Callable[..., Any], *args: Any) -> Any:
+    """Run a function in the one thread that `sync_to_async()` has for all."""
+    if serves:
+        serving.begin(asyncio.get_running_loop())
+    return await sync_to_async(function)(*args)
+
+
+@each_place
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_transaction_without_autocommit_lasts_from_function_to_function(
+    loop_runner: LoopRunner, is_committed: bool, serves: bool
+) -> None:
+    async def main() -> None:
+        await call(serves, transaction.set_autocommit, False)
+        await call(serves, ask, "INSERT INTO testapp_author (name) VALUES ('Ann') RETURNING id")
+        assert in_use() == 1
+        await call(serves, transaction.commit if is_committed else transaction.rollback)
+        await call(serves, transaction.set_autocommit, True)
+        assert in_use() == 0
+
+    loop_runner(main)
+    assert Author.objects.count() == is_committed
+
+
+@each_place
+def test_a_transaction_that_a_statement_has_begun_lasts_from_function_to_function(
+    loop_runner: LoopRunner, serves: bool
+) -> None:
+    def execute(sql: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    async def main() -> None:
+        await call(serves, execute, "BEGIN")
+        await call(serves, execute, "INSERT INTO testapp_author (name) VALUES ('Ann')")
+        await call(serves, execute, "ROLLBACK")
+        assert in_use() == 0
+
+    loop_runner(main)
+    assert Author.objects.count() == 0
+
+
+@each_place
+def test_a_changed_session_lasts_from_function_to_function(
+    loop_runner: LoopRunner, serves: bool
+) -> None:
+    async def main() -> None:
+        await call(serves, ask, "SELECT set_config('loom.tag', 'x', false)")
+        await call(serves, ask, "SELECT pg_advisory_lock(4711)")
+        assert in_use() == 1
+        assert await call(serves, ask, TAG) == "x"
+        assert await aask(TAG) in (None, "")
+        assert await call(serves, ask, "SELECT pg_advisory_unlock(4711)")
+        await call(serves, connections.close_all)
+        assert in_use() == 0
+        assert await call(serves, ask, TAG) in (None, "")
+        assert in_use() == 0
+
+    loop_runner(main)
+
+
+def test_per_unit_each_session_of_a_function_lasts(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        pid = await call(False, backend_pid, alias)
+        assert await call(False, backend_pid, alias) == pid
+        assert in_use(alias) == 1
+        await call(False, connections.close_all)
+        assert in_use(alias) == 0
+
+    with second_alias(OPTIONS={"pool": {"max_size": 1, "per_unit": True}}) as alias:
+        loop_runner(main)
+
+
+def test_a_session_of_a_function_ends_with_its_thread() -> None:
+    asyncio.run(asyncio.to_thread(ask, "SELECT set_config('loom.tag', 'x', false)"))
+    eventually(lambda: in_use() == 0)
+    assert ask(TAG) in (None, "")
 
 
 def test_a_thread_waits_for_a_lease_of_a_loop_and_the_other_way_round(

@@ -67,6 +67,14 @@ class LibraryThreadLeases(LeasesBase):
             and not self.pool_options.per_unit
         )
 
+    def is_threads_own(self, lease: Lease) -> bool:
+        """Tell if a thread without a unit keeps the lease when its function has ended."""
+        return (
+            lease.state is LeaseState.HELD
+            and not lease.is_needed
+            and self._stays_with_thread(lease)
+        )
+
     def block_ends(self, lease: Lease) -> None:
         """Take a lease from its thread, where its last block ends in another one.
 

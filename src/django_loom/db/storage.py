@@ -164,6 +164,10 @@ class ConnectionStorage:
         For a function of async code that runs in a thread. Synchronous code may wait in
         the same thread for the async code to end: what that has leased stays, and what the
         thread's own connection objects have.
+
+        Outside a unit, the next function in the thread relies on what this one has done to
+        the session, or on its transaction without autocommit → on a clean connection it would
+        commit each statement, or write to other tables → such a one stays the thread's.
         """
         leases = flows.of_this_thread()
         before = set(leases)
@@ -182,8 +186,10 @@ class ConnectionStorage:
             leases.flow_end = flow_end
             try:
                 for lease, wrapper in list(leases.items()):
-                    is_threads_own = wrapper.unit is None and in_waiting_thread()
-                    if lease not in before and not is_threads_own:
+                    is_ours = lease not in before
+                    if wrapper.unit is None:
+                        is_ours = not (in_waiting_thread() or wrapper.is_threads_own(lease))
+                    if is_ours:
                         del leases[lease]
                         wrapper.flow_ends(lease)
             finally:
