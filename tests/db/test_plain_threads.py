@@ -386,6 +386,7 @@ def test_a_session_of_a_function_ends_with_its_thread() -> None:
     asyncio.run(asyncio.to_thread(ask, "SELECT set_config('loom.tag', 'x', false)"))
     eventually(lambda: in_use() == 0)
     assert ask(TAG) in (None, "")
+    assert not [each for each in threading.enumerate() if each.name.startswith("Dummy")]
 
 
 def test_a_thread_waits_for_a_lease_of_a_loop_and_the_other_way_round(

@@ -111,11 +111,21 @@ class UnitLeases(LeasesBase):
         A plain thread ends in the midst of a block → no unit ever ends it, and the place in
         the pool would be lost → it is rolled back now, as in Django. But others may go on
         with a connection that was lent to them, as that of a test to its server.
+
+        Its session was changed → a reset would wait in a thread that `threading` has forgotten,
+        and make up another one there, which stays for ever → the connection is closed.
         """
         if lease.scopes and self.unit is None:
             if self.allow_thread_sharing:
                 return
             lease.is_left = True
+        is_threads_own = self.unit is None and self.is_threads_own(lease)
+        if is_threads_own and lease.flow is not None:
+            self.leases.pop(lease.flow, None)
+            lease.flow = None
+        if is_threads_own:
+            self.drop(lease)
+            return
         self.flow_ends(lease)
         if lease.is_left:
             self.end_left_block(lease)
