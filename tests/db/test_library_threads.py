@@ -196,6 +196,37 @@ def test_what_runs_no_statement_keeps_no_connection(
 
 
 @each_thread
+def test_a_health_check_finds_the_database_usable(
+    loop_runner: LoopRunner, alias: str, copies_context: bool
+) -> None:
+    def check() -> bool:
+        connection: Any = connections[alias]
+        connection.ensure_connection()
+        return bool(connection.is_usable())
+
+    async def main() -> None:
+        with one_thread(copies_context) as run:
+            with unit_of_work():
+                assert await run(check)
+                assert copies_context or in_use(alias) == 0
+            await aeventually(lambda: in_use(alias) == 0)
+
+    loop_runner(main)
+
+
+def test_a_health_check_finds_a_database_unusable_that_cannot_be_reached(
+    loop_runner: LoopRunner,
+) -> None:
+    async def main() -> None:
+        with one_thread(copies_context=False) as run:
+            assert await run(lambda: connections[alias].is_usable()) is False
+            assert in_use(alias) == 0
+
+    with second_alias(PORT="1", OPTIONS={"pool": {"max_size": 1}}) as alias:
+        loop_runner(main)
+
+
+@each_thread
 def test_a_cursor_goes_on_when_somebody_else_has_its_connection(
     loop_runner: LoopRunner, alias: str, copies_context: bool
 ) -> None:

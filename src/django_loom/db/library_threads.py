@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from django.db import Error
+
 from . import flows, serving
 from .lease import Lease, LeaseState
 from .leases_base import LeasesBase
@@ -124,6 +126,22 @@ class LibraryThreadLeases(LeasesBase):
             self.statement_ends(lease)
         elif self.is_as_taken(lease):
             self._spare(lease)  # whose end that of the unit is
+
+    def is_usable(self) -> bool:
+        """Tell if the database answers, as health checks ask; see Django's ``DatabaseWrapper``.
+
+        They call ``ensure_connection()`` first, which has given its connection back here.
+        """
+        if self.connection is not None or not self.is_in_library_thread():
+            return bool(super().is_usable())
+        try:
+            self.ensure_connection()
+        except Error:
+            return False
+        try:
+            return bool(super().is_usable())
+        finally:
+            self.connection_ensured()
 
     def _spare(self, lease: Lease) -> None:
         flows.forget(lease, self)  # the thread may outlive the object
