@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import OperationalError, connections, transaction
+from django.db import Error, OperationalError, connections, transaction
 
 import django_loom
 from django_loom import run_sync
@@ -537,6 +537,11 @@ def test_what_a_function_in_a_thread_alone_keeps_ends_in_its_unit(
 numbers = itertools.count()
 
 
+async def in_library_thread(function: Callable[..., Any]) -> Any:
+    with one_thread(copies_context=True) as run:
+        return await run(function)
+
+
 def half_read(alias: str) -> Iterator[Any]:
     rows = iter(Author.objects.using(alias).order_by("name").iterator(chunk_size=1))
     next(rows)
@@ -650,6 +655,56 @@ def test_what_ends_in_another_thread_keeps_no_connection(
     with second_alias(of, OPTIONS={"pool": {"max_size": 1, "timeout": 10}}) as alias:
         loop_runner(main, alias)
         assert django_loom.pool(alias).statistics().timeouts == 0
+
+
+@unused_server_side_cursor
+@pytest.mark.parametrize("run", [asyncio.to_thread, in_library_thread, run_sync])
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_half_read_cursor_keeps_no_connection_when_its_transaction_has_ended(
+    loop_runner: LoopRunner, run: Run, is_committed: bool
+) -> None:
+    """The server has closed it, though its generator is in a cycle, and not collected."""
+    kept: list[Any] = []
+
+    def work() -> None:
+        with suppress(ZeroDivisionError), transaction.atomic():
+            kept.append(half_read("default"))
+            assert is_committed or 1 / 0
+        assert Author.objects.count() == 2
+        with pytest.raises(Error):
+            next(kept[-1])
+
+    async def main() -> None:
+        await Author.objects.abulk_create([Author(name="Ann"), Author(name="Bea")])
+        for _ in range(3):
+            with unit_of_work():
+                await run(work)
+                assert in_use() == 0
+
+    loop_runner(main)
+
+
+@each_thread
+def test_a_cursor_goes_on_where_its_transaction_does_without_autocommit(
+    loop_runner: LoopRunner, copies_context: bool
+) -> None:
+    def work() -> None:
+        transaction.set_autocommit(False)
+        with transaction.atomic():
+            Author.objects.create(name="Ann")
+            Author.objects.create(name="Bea")
+            rows = half_read("default")
+        assert [author.name for author in rows] == ["Bea"]
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+    async def main() -> None:
+        with one_thread(copies_context) as run:
+            with unit_of_work():
+                await run(work)
+            await aeventually(lambda: in_use() == 0)
+
+    loop_runner(main)
 
 
 @each_thread

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 from greenlet import greenlet
 
@@ -14,6 +14,7 @@ from django_loom.bridge import Lock, SyncCall
 from .engine import Engine
 
 if TYPE_CHECKING:
+    from .cursors import ServerSideCursor
     from .pool_slots import Slot
     from .scopes import Scope
 
@@ -38,6 +39,7 @@ class Lease:
     """
 
     # Rarely other than that.
+    cursors_in_block: WeakSet[ServerSideCursor] | None = None
     is_changed = False  # its session, where no statement tells of it
     is_pinned_by_transaction = False  # without a block; the pin ends with that
     is_left = False  # by its thread, which has ended in a block
@@ -135,6 +137,21 @@ class Lease:
         self.connection = None
         self.state = LeaseState.ENDED
         return slot
+
+    def end_cursors_of_block(self) -> None:
+        """Let nobody keep the connection for a cursor that has ended with its transaction."""
+        if self.cursors_in_block is None or self.in_atomic_block:
+            return
+        # Without autocommit the transaction goes on, and its cursors too.
+        if not (
+            self.autocommit
+            and self.state is LeaseState.HELD
+            and self.engine.is_idle(self.connection, True)
+        ):
+            return
+        cursors, self.cursors_in_block = list(self.cursors_in_block), None
+        for cursor in cursors:
+            cursor.transaction_ends()
 
     def close_left_cursors(self) -> None:
         """Tell the driver's objects that they are closed, as their connection is."""

@@ -170,6 +170,7 @@ def _exit(
     try:
         django_exit(block, exc_type, exc, traceback)
     finally:
+        lease.end_cursors_of_block()
         scopes.end_close(last)
         connection.give_back_if_unneeded(lease)
 
