@@ -9,8 +9,8 @@
 ``django_loom.W002``   The project's ASGI module still makes Django's own application. It is
                        the module of ASGI_APPLICATION, else the ``asgi`` beside that of
                        WSGI_APPLICATION.
-``django_loom.W003``   A module of the project made a ``threading.local``, or a subclass of it,
-                       before django-loom was loaded, in a place where it cannot be replaced.
+``django_loom.W003``   A module made a ``threading.local``, or a subclass of it, before
+                       django-loom was loaded, in a place where it cannot be replaced.
 ``django_loom.W004``   A module of the project, its apps or its middleware asks which thread it
                        is in: ``threading.current_thread()`` or ``get_ident()``. What it keeps
                        by that is not the request's. A thread's name is not meant.
@@ -104,7 +104,7 @@ def check_asgi_module(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_thread_locals(**kwargs: Any) -> list[CheckMessage]:
-    """Look for locals of the project that are older than ours and still there."""
+    """Look for locals that are older than ours and still there."""
     found = dict.fromkeys((each.module, each.name) for each in sweep.find())
     return [
         Warning(

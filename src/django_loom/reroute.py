@@ -376,7 +376,7 @@ REBINDINGS: tuple[Rebinding, ...] = (
 
 # What has been rebound: the row, the owner of the name, the name, and its value before.
 _rebound: list[tuple[Rebinding, Any, str, Any]] = []
-# The same for names in the project's own modules, which no row can name.
+# The same for locals in any module, which no row can name.
 _replaced: list[tuple[Any, str, Any]] = []
 
 
@@ -418,7 +418,7 @@ def _rebind_rows(rows: Iterable[Rebinding]) -> None:
 
 
 def _replace_older_locals() -> None:
-    """Replace locals that the project made before the app was loaded."""
+    """Replace locals that are older than the app."""
     for found in sweep.replacements():
         try:
             _put(found.owner, found.attribute, found.replacement)

@@ -125,6 +125,26 @@ def second_alias(of: str = "default", **changes: Any) -> Iterator[str]:
         yield f"{of}_again"
 
 
+@contextmanager
+def without_pool(alias: str = "default") -> Iterator[None]:
+    """Let the settings of a database have no OPTIONS["pool"] for a while."""
+    entry = settings.DATABASES[alias]
+    before, entry["OPTIONS"] = entry["OPTIONS"], {}
+    try:
+        _begin_again(alias)
+        yield
+    finally:
+        entry["OPTIONS"] = before
+        _begin_again(alias)
+
+
+def _begin_again(alias: str) -> None:
+    registry.close(alias)
+    if alias in connections_of_this_thread():
+        connections[alias].close()
+        del connections[alias]
+
+
 def connections_of_this_thread() -> dict[str, Any]:
     storage: Any = connections._connections
     return storage.of_this_thread()

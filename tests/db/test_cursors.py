@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from types import coroutine
 from typing import Any
 
 import pytest
@@ -457,5 +459,78 @@ def test_the_connection_object_of_a_transaction_is_refused_outside_it(
         used.set()
         await task
         assert in_use() == 0
+
+    loop_runner(main)
+
+
+# Where the call's coroutine is closed, as when its task is collected, nothing can wait.
+
+
+@coroutine
+def closed_at(suspended: list[str], call: Any) -> Generator[Any, Any, None]:
+    """Await a call until it says that it waits; then close it."""
+    steps = call.__await__()
+    while True:
+        waits_for = next(steps)
+        if suspended:
+            steps.close()
+            return
+        yield waits_for
+
+
+def test_a_server_side_cursor_is_closed_with_the_coroutine_of_its_call(
+    loop_runner: LoopRunner,
+) -> None:
+    log: list[str] = []
+
+    def read_half() -> None:
+        cursor = connection.chunked_cursor()
+        cursor.execute("SELECT generate_series(1, 10000)")
+        cursor.fetchmany(2)
+        try:
+            log.append("waits")
+            await_(asyncio.Event().wait())
+        finally:
+            cursor.close()
+            log.append("closed")
+
+    async def main() -> None:
+        await closed_at(log, run_sync(read_half))
+        assert (log, in_use()) == (["waits", "closed"], 0)
+        assert await run_sync(ask, "SELECT count(*) FROM pg_cursors WHERE is_holdable") == 0
+
+    loop_runner(main)
+
+
+def test_close_beside_a_block_with_the_coroutine_of_its_call_leaves_the_block_alone(
+    loop_runner: LoopRunner,
+) -> None:
+    log: list[str] = []
+
+    def close() -> None:
+        try:
+            log.append("waits")
+            await_(asyncio.Event().wait())
+        finally:
+            connection.close()
+            log.append("closed")
+
+    async def main() -> None:
+        entered, may_leave = asyncio.Event(), asyncio.Event()
+
+        async def block() -> None:
+            async with django_loom.atomic():
+                await Author.objects.acreate(name="Ann")
+                entered.set()
+                await may_leave.wait()
+
+        async with django_loom.pin():
+            task = asyncio.create_task(block())
+            await entered.wait()
+            await closed_at(log, run_sync(close))
+            assert log == ["waits", "closed"]
+            may_leave.set()
+            await task
+            assert await Author.objects.acount() == 1
 
     loop_runner(main)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.signals import connection_created
 from psycopg.rows import dict_row, tuple_row
 from psycopg.types.numeric import IntDumper, IntLoader
@@ -17,6 +18,7 @@ from django_loom import run_sync
 from django_loom.bridge import unit_of_work
 from tests.db.support import aask, abackend_pid, second_alias
 from tests.loops import LoopRunner
+from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
 ONE = {"pool": {"max_size": 1}}
@@ -171,5 +173,101 @@ def test_notifications_of_another_unit_are_forgotten(loop_runner: LoopRunner) ->
                 await run_sync(lambda: driver(alias).execute("NOTIFY news, 'secret'"))
             with unit_of_work():
                 assert await run_sync(listen, alias) == []
+
+    loop_runner(main)
+
+
+# A cursor WITH HOLD, of which no text of a query tells, stays in the session.
+
+
+class HoldingCursor(psycopg.ServerCursor[Any]):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "withhold": True})
+
+
+def hold(raw: Any) -> Any:
+    return raw.cursor("report", withhold=True)
+
+
+def hold_by_factory(raw: Any) -> Any:
+    raw.server_cursor_factory = HoldingCursor
+    try:
+        return raw.cursor("report")
+    finally:
+        raw.server_cursor_factory = psycopg.ServerCursor
+
+
+def open_report(make: Callable[[Any], Any], alias: str) -> int:
+    cursor = make(driver(alias))
+    cursor.execute("SELECT generate_series(1, 3)")
+    row: int = cursor.fetchone()[0]
+    cursor._closed = True  # not in the server; psycopg warns of what is left
+    return row
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    return await asyncio.to_thread(function, *args)
+
+
+@pytest.mark.parametrize("make", [hold, hold_by_factory])
+@pytest.mark.parametrize("run", [run_sync, in_thread])
+@pytest.mark.parametrize("server_side_binding", [False, True])
+def test_a_cursor_with_hold_is_the_units(
+    loop_runner: LoopRunner,
+    make: Callable[[Any], Any],
+    run: Callable[..., Any],
+    server_side_binding: bool,
+) -> None:
+    cursors = "SELECT count(*) FROM pg_cursors WHERE name = 'report'"
+    options = {**ONE, "server_side_binding": server_side_binding}
+
+    async def main() -> None:
+        with second_alias(OPTIONS=options) as alias:
+            pid = await abackend_pid(alias)
+            for _ in range(2):
+                with unit_of_work():
+                    assert await run(open_report, make, alias) == 1
+                    assert django_loom.pool(alias).statistics().pinned == 1
+                    assert await aask("FETCH report", using=alias) == 2
+                assert await aask(cursors, using=alias) == 0
+            assert await abackend_pid(alias) == pid
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("server_side_binding", [False, True])
+def test_a_cursor_of_an_iterator_pins_nothing(
+    loop_runner: LoopRunner, server_side_binding: bool
+) -> None:
+    """It is WITH HOLD outside a transaction, and keeps its connection itself."""
+
+    def half_read(alias: str) -> None:
+        rows = Author.objects.using(alias).iterator(chunk_size=1)
+        next(rows)
+        statistics = django_loom.pool(alias).statistics()
+        assert (statistics.used, statistics.pinned) == (1, 0)
+        rows.close()
+
+    async def main() -> None:
+        with second_alias(OPTIONS={**ONE, "server_side_binding": server_side_binding}) as alias:
+            for name in "ab":
+                await Author.objects.using(alias).acreate(name=name)
+            with unit_of_work():
+                await run_sync(half_read, alias)
+                assert django_loom.pool(alias).statistics().pinned == 0
+                assert django_loom.pool(alias).statistics().used == 0
+
+    loop_runner(main)
+
+
+def test_a_named_cursor_without_hold_pins_nothing(loop_runner: LoopRunner) -> None:
+    def read(alias: str) -> Any:
+        with transaction.atomic(alias):
+            return open_report(lambda raw: raw.cursor("report"), alias)
+
+    async def main() -> None:
+        with second_alias(OPTIONS=ONE) as alias, unit_of_work():
+            assert await run_sync(read, alias) == 1
+            assert django_loom.pool(alias).statistics().used == 0
 
     loop_runner(main)

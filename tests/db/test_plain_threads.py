@@ -33,10 +33,10 @@ from tests.testapp.models import Author
 pytestmark = pytest.mark.usefixtures("db_tables")
 
 
-def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+def in_thread(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
     """Run in a new thread, which has ended when this returns."""
     with ThreadPoolExecutor(1) as executor:
-        return executor.submit(function, *args).result()
+        return executor.submit(function, *args, **named).result()
 
 
 @pytest.fixture
@@ -499,3 +499,22 @@ def test_a_query_after_the_pool_was_closed_opens_another(loop_runner: LoopRunner
     assert loop_runner(Author.objects.acount) == 0
     assert django_loom.pool() is not before
     assert before.statistics().idle == 0
+
+
+def made_up_threads() -> set[threading.Thread]:
+    return {each for each in threading.enumerate() if isinstance(each, threading._DummyThread)}
+
+
+def test_a_thread_that_ends_with_a_changed_session_leaves_no_thread_behind() -> None:
+    """threading makes one up for code that asks for its own where that has ended."""
+
+    def change() -> None:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SET loom.tag = 'changed'")
+
+    before = made_up_threads()
+    with second_alias(OPTIONS={"pool": {"max_size": 1}}) as alias:
+        in_thread(change)
+        eventually(lambda: in_use(alias) == 0)
+        assert made_up_threads() <= before  # not later: a new thread takes its place
+        assert in_thread(ask, "SELECT current_setting('loom.tag', true)", using=alias) in (None, "")

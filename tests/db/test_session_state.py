@@ -6,12 +6,13 @@ import asyncio
 import gc
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.signals import connection_created
 from django.db.models.functions import Upper
@@ -21,6 +22,7 @@ import django_loom
 from django_loom import await_, run_sync
 from django_loom.bridge import unit_of_work
 from django_loom.db.postgresql.base import DatabaseWrapper
+from django_loom.db.postgresql.session import changes_session
 from django_loom.exceptions import AutocommitLeftOff
 from tests.db.faults import Admin
 from tests.db.support import (
@@ -451,9 +453,25 @@ def test_an_isolation_level_of_the_drivers_is_undone(loop_runner: LoopRunner) ->
 
 # pin() and OPTIONS["pool"]["per_unit"]: for what no statement tells.
 
-HIDDEN = "DO $$ BEGIN PERFORM set_config('loom.tag', 'hidden', false); END $$"
+HIDDEN = "SELECT hide()"
+HIDING = """
+CREATE FUNCTION hide() RETURNS text LANGUAGE sql AS
+$$ SELECT set_config('loom.tag', 'hidden', false) $$
+"""
 
 
+@pytest.fixture
+def hiding(postgres: Postgres) -> Iterator[None]:
+    """A function of the database that changes the session, as no statement tells."""
+    assert not changes_session(HIDDEN)
+    name = settings.DATABASES["default"]["NAME"]
+    with psycopg.connect(postgres.dsn, dbname=name, autocommit=True) as outside:
+        outside.execute(HIDING)
+        yield
+        outside.execute("DROP FUNCTION hide()")
+
+
+@pytest.mark.usefixtures("hiding")
 def test_pin_keeps_one_connection_and_resets_it(loop_runner: LoopRunner) -> None:
     def in_sync_code() -> Any:
         with django_loom.pin():
@@ -464,7 +482,7 @@ def test_pin_keeps_one_connection_and_resets_it(loop_runner: LoopRunner) -> None
 
     async def main() -> None:
         async with django_loom.pin():
-            await run_sync(execute, "DO $$ BEGIN PERFORM 1; END $$", HIDDEN.replace("DO", "do"))
+            await run_sync(execute, HIDDEN)
             assert set(await asyncio.gather(*[aask(TAG) for _ in range(3)])) == {"hidden"}
         assert await run_sync(in_sync_code) == "hidden"
         await aeventually(lambda: (in_use(), pinned()) == (0, 0))
@@ -496,6 +514,7 @@ def test_code_whose_session_is_lost_is_told(loop_runner: LoopRunner, postgres: P
     loop_runner(main)
 
 
+@pytest.mark.usefixtures("hiding")
 def test_per_unit_pins_always(loop_runner: LoopRunner) -> None:
     options = {"pool": {"max_size": 3, "per_unit": True}}
 

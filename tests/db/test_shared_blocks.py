@@ -28,31 +28,34 @@ async def names() -> list[str]:
     return sorted([author.name async for author in Author.objects.all()])
 
 
-def test_two_tasks_may_use_one_atomic_object(loop_runner: LoopRunner) -> None:
+@pytest.mark.parametrize("leaves_first", ["first", "second"])
+@pytest.mark.parametrize("fails", ["first", "second"])
+def test_two_tasks_may_use_one_atomic_object(
+    loop_runner: LoopRunner, fails: str, leaves_first: str
+) -> None:
     async def main() -> None:
         block = django_loom.atomic()
-        first_in, second_in, first_out = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        inside = {"first": asyncio.Event(), "second": asyncio.Event()}
+        may_leave = {"first": asyncio.Event(), "second": asyncio.Event()}
 
-        async def fails() -> None:
+        async def use(name: str) -> None:
             async with block:
-                await Author.objects.acreate(name="rolled back")
-                first_in.set()
-                await second_in.wait()
-                raise ZeroDivisionError
+                await Author.objects.acreate(name=name)
+                inside[name].set()
+                await may_leave[name].wait()
+                if name == fails:
+                    raise ZeroDivisionError
 
-        async def works() -> None:
-            await first_in.wait()
-            async with block:
-                await Author.objects.acreate(name="committed")
-                second_in.set()
-                await first_out.wait()
-
-        second = asyncio.create_task(works())
-        with pytest.raises(ZeroDivisionError):
-            await fails()
-        first_out.set()
-        await second
-        assert (await names(), in_use()) == (["committed"], 0)
+        tasks = {}
+        for name in inside:
+            tasks[name] = asyncio.create_task(use(name))
+            await inside[name].wait()
+        for name in sorted(tasks, key=leaves_first.__ne__):
+            may_leave[name].set()
+            await asyncio.wait([tasks[name]])
+        failed = {name: repr(task.exception()) for name, task in tasks.items() if task.exception()}
+        assert failed == {fails: "ZeroDivisionError()"}
+        assert (await names(), in_use()) == ([name for name in tasks if name != fails], 0)
 
     loop_runner(main)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import IntegrityError, connections, transaction
 
 import django_loom
@@ -243,3 +244,25 @@ def test_an_engine_without_the_mixin_is_as_ever_outside_a_loop(tmp_path: Path) -
             assert ask("SELECT 1", using="stock") == 1
             assert connections["stock"] is connection
             assert connection.in_atomic_block
+
+
+def test_an_async_block_of_a_threads_async_code_with_an_engine_without_the_mixin(
+    tmp_path: Path,
+) -> None:
+    stock = Author.objects.using("stock")
+
+    async def write(name: str, *, undo: bool) -> None:
+        async with django_loom.atomic("stock"):
+            await stock.acreate(name=name)
+            assert await run_sync(lambda: connections["stock"].in_atomic_block)
+            if undo:
+                raise Undo
+
+    with database("stock", ENGINE="tests.fake_engine", NAME=str(tmp_path / "stock")):
+        with connections["stock"].schema_editor() as editor:
+            editor.create_model(Author)
+        async_to_sync(write)("kept", undo=False)
+        with pytest.raises(Undo):
+            async_to_sync(write)("undone", undo=True)
+        assert not connections["stock"].in_atomic_block
+        assert [author.name for author in stock.all()] == ["kept"]

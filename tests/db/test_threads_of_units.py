@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import DataError, OperationalError, connection, connections, transaction
+from django.db import (
+    DataError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+    transaction,
+)
 
 import django_loom
 from django_loom import run_sync
@@ -175,6 +182,34 @@ def test_a_thread_is_in_a_statement_when_its_transaction_is_given_up(
         assert isinstance(threads[0].exception(), OperationalError)
         await nothing_is_left()
         assert await Author.objects.acount() == 0
+
+    loop_runner(main)
+
+
+def test_a_lost_session_stays_lost_for_the_function_that_outlives_its_request(
+    loop_runner: LoopRunner,
+) -> None:
+    """Django closes old connections at the request's end, which once began a new session."""
+
+    def lose() -> None:
+        wrapper: Any = connections["default"]
+        wrapper.pinned.session_is_lost = True
+        wrapper.close_in_any_state(wrapper.pinned)
+
+    outliving = Outliving(TAG)
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(set_tag)
+            await run_sync(lose)
+            task = asyncio.create_task(asyncio.to_thread(outliving))
+            await asyncio.to_thread(outliving.begun.wait)
+            await run_sync(close_old_connections)
+        outliving.unit_ended.set()
+        with pytest.raises(OperationalError, match="Its session had been changed"):
+            await task
+        assert outliving.seen == []
+        await nothing_is_left()
 
     loop_runner(main)
 

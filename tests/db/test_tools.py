@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from django.db import connections
 
+import django_loom
 from django_loom import run_sync
 from tests.db.support import second_alias
 from tests.loops import LoopRunner
@@ -55,6 +56,30 @@ def test_a_wrapper_around_the_drivers_connect_sees_each_statement_once(
         assert query(alias) == expected  # of a plain thread
         assert loop_runner(main, alias) == expected
         assert loop_runner(main, alias) == expected
+
+
+def test_a_server_side_cursor_in_a_tools_proxy(
+    loop_runner: LoopRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ddtrace has them; Django asks the connection for one with server-side binding only."""
+    wrapt = pytest.importorskip("wrapt")
+
+    class Connection(wrapt.ObjectProxy):  # type: ignore[misc,name-defined]
+        def cursor(self, *args: Any, **kwargs: Any) -> Any:
+            return wrapt.ObjectProxy(self.__wrapped__.cursor(*args, **kwargs))
+
+    def traced(connect: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        return Connection(connect(*args, **kwargs))
+
+    def read(alias: str) -> tuple[list[str], int]:
+        with connections[alias].chunked_cursor() as cursor:
+            cursor.execute("SELECT set_config('loom.tag', 'x', false)")
+            found = cursor.fetchall()
+        return found, django_loom.pool(alias).statistics().pinned
+
+    monkeypatch.setattr(psycopg, "connect", wrapt.FunctionWrapper(psycopg.connect, traced))
+    with second_alias(OPTIONS={"server_side_binding": True}) as alias:
+        assert loop_runner(run_sync, read, alias) == ([("x",)], 1)
 
 
 PROGRAM = """

@@ -249,6 +249,36 @@ def test_state_of_one_connection_is_not_seen_by_the_code_beside_it(
     loop_runner(main)
 
 
+@pytest.mark.parametrize("is_used_first", [False, True])
+def test_an_object_that_is_shared_with_threads_has_one_connection_for_all(
+    loop_runner: LoopRunner, is_used_first: bool
+) -> None:
+    def work() -> None:
+        own = present()
+        if is_used_first:
+            backend_pid()
+        own.inc_thread_sharing()
+        with ThreadPoolExecutor(1) as threads:
+            pids = {backend_pid(), threads.submit(pid_of, own).result()}
+            await_(let_others_run())
+            assert in_use() == 1  # for the threads, of which nobody tells when they need it
+            pids |= {backend_pid(), threads.submit(pid_of, own).result()}
+        own.dec_thread_sharing()
+        assert len(pids) == 1
+
+    def pid_of(own: Any) -> int:
+        with own.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return cursor.fetchone()[0]
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(work)
+        await aeventually(lambda: in_use() == 0)
+
+    loop_runner(main)
+
+
 def test_deleting_the_object_gives_its_connections_back(loop_runner: LoopRunner) -> None:
     def work() -> tuple[int, bool]:
         before = present()

@@ -14,6 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import IntegrityError, connections, transaction
+from django.db.backends.signals import connection_created
 from django.db.models.signals import pre_save
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
@@ -247,6 +248,50 @@ def test_a_block_that_is_cancelled_is_undone(alias: str) -> None:
 
     async_to_sync(main)()
     assert names(alias) == ["after"]
+
+
+async def cancelled_while_it_connects(alias: str, times: int) -> None:
+    """Cancel a task so often while its thread connects to enter a block."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hold(**kwargs: Any) -> None:
+        begun.set()
+        goes_on.wait(10)
+
+    async def enter() -> None:
+        async with django_loom.atomic(alias):
+            raise AssertionError("it was cancelled")
+
+    connection_created.connect(hold)
+    try:
+        task = asyncio.create_task(enter())
+        await asyncio.to_thread(begun.wait)
+        for _ in range(times):
+            task.cancel()
+            await let_others_run()
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    finally:
+        connection_created.disconnect(hold)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_block_that_is_cancelled_while_its_thread_enters_it_is_left(
+    alias: str, times: int
+) -> None:
+    """The thread can't be stopped, and its next statement would be in the block."""
+
+    async def main() -> None:
+        await cancelled_while_it_connects(alias, times)
+        assert not connections[alias].in_atomic_block
+        await by_orm(alias, "async")
+
+    async_to_sync(main)()
+    assert not connections[alias].in_atomic_block
+    Author.objects.using(alias).create(name="sync")
+    connections[alias].close()
+    assert names(alias) == ["async", "sync"]
 
 
 # Blocks of async code have the thread's one connection for themselves.

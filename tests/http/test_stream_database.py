@@ -23,7 +23,7 @@ from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.testapp.models import Marker
 
-pytestmark = pytest.mark.usefixtures("db_tables")
+pytestmark = pytest.mark.usefixtures("db_tables", "sqlite_tables")
 
 PARTS = 4
 FILL = b" " * (AHEAD_BYTES // 2)
@@ -42,6 +42,19 @@ def atomic(owner: int) -> Iterator[Callable[[int], Any]]:
     with transaction.atomic():
         yield lambda step: (*write(owner, step), connection.in_atomic_block)
     assert not connection.in_atomic_block
+
+
+@contextmanager
+def atomic_on_sqlite(owner: int) -> Iterator[Callable[[int], Any]]:
+    """One at a time, as SQLite has one writer."""
+
+    def look(step: int) -> Any:
+        Marker.objects.using("sqlite").create(owner=owner, step=step)
+        return id(connections["sqlite"].connection), connections["sqlite"].in_atomic_block
+
+    with transaction.atomic("sqlite"):
+        yield look
+    assert not connections["sqlite"].in_atomic_block
 
 
 @contextmanager
@@ -81,6 +94,7 @@ def nothing(owner: int) -> Iterator[Callable[[int], Any]]:
 
 BLOCKS: dict[str, Any] = {
     "atomic": atomic,
+    "atomic on SQLite": atomic_on_sqlite,
     "savepoint": savepoint,
     "cursor": cursor,
     "cursor in atomic": cursor_in_atomic,
@@ -88,6 +102,7 @@ BLOCKS: dict[str, Any] = {
 }
 COMMITTED = {  # rows of a stream that is read to its end, left at its second part, failing
     "atomic": {"read": PARTS, "leaves": 0, "raises": 0},
+    "atomic on SQLite": {"read": PARTS, "leaves": 0, "raises": 0},
     "savepoint": {"read": PARTS, "leaves": 0, "raises": 0},
     "cursor": {"read": 0, "leaves": 0, "raises": 0},
     "cursor in atomic": {"read": PARTS, "leaves": 0, "raises": 0},
@@ -191,19 +206,19 @@ def test_a_stream_in_a_block(
     loop_runner: LoopRunner, place: str, block: str, number: int, end: str
 ) -> None:
     """Twenty are more than there are connections: some wait, and all come to their end."""
+    using = "sqlite" if "SQLite" in block else "default"
 
     async def main() -> None:
         await run_sync(fill)
         application = get_asgi_application()
         names = [str(each) for each in range(number)]
         await asyncio.gather(*(exchange(application, place, block, end, name) for name in names))
-        assert in_use() == 0
-        rows = await run_sync(
-            lambda: list(Marker.objects.filter(owner__gte=0).values_list("owner"))
-        )
+        assert in_use(using) == 0
+        written = Marker.objects.using(using).filter(owner__gte=0)
+        rows = await run_sync(lambda: list(written.values_list("owner")))
         expected = COMMITTED[block][end]
         assert sorted(rows) == sorted((each,) for each in range(number) for _ in range(expected))
-        assert await run_sync(lambda: connection.in_atomic_block) is False
+        assert await run_sync(lambda: connections[using].in_atomic_block) is False
 
     loop_runner(main)
     assert set(ended.values()) == {{"read": "through", "leaves": "left", "raises": "raised"}[end]}

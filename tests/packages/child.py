@@ -75,7 +75,7 @@ def settings_of(row: Row, engine: str) -> dict[str, Any]:
     }
     if not STOCK:
         given["INSTALLED_APPS"].insert(0, "django_loom")
-        given["LOOM"] = {"THREADS": ROOM}
+        given["LOOM"] = {"THREADS": ROOM, "STREAM_THREADS": ROOM}
     return given | own
 
 

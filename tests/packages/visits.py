@@ -1,4 +1,4 @@
-"""What the sites share: one work as three kinds of views, and visitors that come all at once."""
+"""What the sites share: one work as each kind of view, and visitors that come all at once."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import asyncio
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.urls import URLPattern, path
 
 from tests.http.client import Browser
 
 STOCK = os.environ.get("PACKAGES_WORLD") == "stock"
 KINDS = ["loop", "thread", "async"]
+STREAMS = ["loop-stream", "thread-stream"]
 VISITORS = 24
 
 Meet = Callable[[], None]
 Work = Callable[[HttpRequest, Meet], Any]
+Parts = Callable[[HttpRequest, Meet], Iterator[Any]]
 
 
 class Meeting:
@@ -83,6 +85,32 @@ def views(work: Work) -> list[URLPattern]:
     return [path(f"{kind}/", each) for kind, each in kinds]
 
 
+def streams(parts: Parts) -> list[URLPattern]:
+    """The work as a synchronous iterator, of which the parts are streamed as a list."""
+
+    def stream(request: HttpRequest) -> StreamingHttpResponse:
+        here, number = meeting, number_of(request)
+        meet = async_to_sync(here.arrive)
+
+        def content() -> Iterator[str]:
+            mark = "["
+            for part in parts(request, lambda: meet(number)):
+                yield mark + json.dumps(part)
+                mark = ","
+            yield "]"
+
+        return StreamingHttpResponse(content())
+
+    on_the_loop = in_a_thread = stream
+    if not STOCK:
+        import django_loom
+
+        on_the_loop = django_loom.on_loop(stream)
+        in_a_thread = django_loom.in_thread(stream)
+    kinds = zip(STREAMS, [on_the_loop, in_a_thread], strict=True)
+    return [path(f"{kind}/", each) for kind, each in kinds]
+
+
 def psycopg_address(database: dict[str, Any]) -> dict[str, Any]:
     """An entry of DATABASES as psycopg's arguments."""
     names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD"}
@@ -114,10 +142,14 @@ class Visits:
             return [list(row) for row in await cursor.fetchall()]
 
     async def each_kind(
-        self, what: str, expected: Callable[[int], Any], **options: Any
+        self,
+        what: str,
+        expected: Callable[[int], Any],
+        kinds: Iterable[str] = KINDS,
+        **options: Any,
     ) -> dict[str, list[Any]]:
         """Let all visitors come to each kind of view: each finds what is expected for it."""
-        answers = {kind: await self.at_once(kind, **options) for kind in KINDS}
+        answers = {kind: await self.at_once(kind, **options) for kind in kinds}
         for kind, given in answers.items():
             self.check(f"{what} ({kind})", [expected(each) for each in range(VISITORS)], given)
         return answers

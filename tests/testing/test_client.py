@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import unittest
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from django.test import TestCase, TransactionTestCase, override_settings
 
 from django_loom import run_sync
 from django_loom.testing import AsyncClient
-from tests.db.support import in_use
+from tests.db.support import in_use, without_pool
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.testapp.models import Author
@@ -29,6 +31,7 @@ TEMPLATES = {
         "loaders": [("django.template.loaders.locmem.Loader", {"page.html": "{{ names }}"})]
     },
 }
+Settings = Callable[[], AbstractContextManager[None]]
 SOURCE = Path(urls.__file__).read_bytes()
 site = override_settings(
     ROOT_URLCONF="tests.testing.urls", TEMPLATES=[TEMPLATES], LOGIN_URL="/login/"
@@ -166,13 +169,15 @@ def run(case: type[unittest.TestCase]) -> None:
 
 @pytest.mark.parametrize("case", [InTransaction, WithoutTransaction])
 @pytest.mark.parametrize("on_loop", [False, True])
-def test_in_djangos_test_cases(case: Any, on_loop: bool) -> None:
-    if on_loop:
-        asyncio.run(run_sync(run, case))
-    else:
-        run(case)
-    assert Author.objects.count() == 0
-    connections.close_all()
+@pytest.mark.parametrize("settings", [nullcontext, without_pool])
+def test_in_djangos_test_cases(case: Any, on_loop: bool, settings: Settings) -> None:
+    with settings():
+        if on_loop:
+            asyncio.run(run_sync(run, case))
+        else:
+            run(case)
+        assert Author.objects.count() == 0
+        connections.close_all()
 
 
 @site

@@ -134,6 +134,20 @@ def test_middleware_of_django_and_what_cannot_be_found_are_not_mentioned(
     assert messages(check, middleware) == []
 
 
+@pytest.mark.parametrize("named", ["ROOT_URLCONF", "SETTINGS_MODULE"])
+def test_a_package_is_of_the_project_where_a_setting_names_a_module_of_it(
+    write: Write, tmp_path: Path, named: str
+) -> None:
+    write("")
+    (tmp_path / "site_of_the_identities" / "users.py").write_text(
+        "import threading\nme = threading.get_ident()\n"
+    )
+    import_module("site_of_the_identities.users")
+    assert not [each for each in identities.thread_keys() if "site_of" in each.module]
+    with override_settings(**{named: "site_of_the_identities.urls"}):
+        assert [each for each in identities.thread_keys() if "site_of" in each.module]
+
+
 def test_modules_of_tests_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["views_of_identities", "test_views_of_identities"]
     monkeypatch.syspath_prepend(tmp_path)

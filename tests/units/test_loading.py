@@ -13,7 +13,7 @@ STATE = "import threading\nfrom threading import local\nstate = threading.local(
 FILES = {
     "mysite/__init__.py": "",
     "mysite/settings.py": """
-import mysite.state
+import library, mysite.state
 SECRET_KEY = "for the test only"
 INSTALLED_APPS = ["before", "django_loom", "after"]
 MIDDLEWARE = ["mysite.middleware.CurrentUser"]
@@ -37,6 +37,7 @@ def get_current_user():
     return getattr(_thread_locals, "user", None)
 """,
     "mysite/urls.py": STATE + "urlpatterns = []\n",
+    "library.py": STATE,  # of which nothing else tells
     "before/__init__.py": STATE,
     "before/models.py": STATE,
     "after/__init__.py": STATE,
@@ -48,10 +49,11 @@ import django
 from django.core.checks import run_checks
 django.setup()
 from django_loom.bridge import unit_of_work
-import mysite.state, before, before.models, after, after.models, mysite.urls, mysite.middleware
+import library, before, before.models, after, after.models
+import mysite.state, mysite.urls, mysite.middleware
 from django_loom.units import Local
 assert threading.local is Local is not _thread._local
-for module in (mysite.state, before, before.models, after, after.models, mysite.urls):
+for module in (library, mysite.state, before, before.models, after, after.models, mysite.urls):
     assert type(module.state) is module.local is Local, module
 assert mysite.state.state.x == "made by settings"
 with unit_of_work():

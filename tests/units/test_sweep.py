@@ -159,34 +159,63 @@ holder = Holder()
     assert threading.local is _thread._local
 
 
-def test_what_is_not_the_projects_is_left_alone(older: Older) -> None:
-    foreign = older(
-        "state = local()\nclass State(local): ...\nclass Holder:\n    state = local()",
-        "requests_of_the_test.state",
+def test_a_library_that_nothing_names_and_the_settings_import(older: Older) -> None:
+    library = older(
+        """
+state = local()
+class State(local): ...
+class Registry:
+    shared = local()
+    def __init__(self):
+        self.own = local()
+registry = Registry()
+sub = State()
+""",
+        "library_of_the_test.state",
     )
+    module = older("", imported=library.state, Registry=library.Registry)
+    reroute.install()
+    assert module.imported is library.state
+    for local in (library.state, library.sub, library.Registry.shared, library.registry.own):
+        assert is_of_units(local)
+    assert left() == []
+
+
+def test_what_a_library_has_out_of_reach_is_named(older: Older) -> None:
+    older("states = [local()]", "library_of_the_test.state")
+    reroute.install()
+    (message,) = checks.check_thread_locals()
+    assert str(message.msg).startswith("states in library_of_the_test.state is a ")
+
+
+def test_what_belongs_to_threads_is_left_alone(older: Older) -> None:
     needs_threads = older("state = local()\nclass State(local): ...", "asgiref.older")
     module = older(
         "state = State()",
         State=needs_threads.State,
         asgirefs=needs_threads.state,
-        foreign=foreign,
-        Holder=foreign.Holder,
+        listed=[needs_threads.state],
     )
     handed_on = older("class Holder: ...", "asgiref.holder").Holder()
     handed_on.state = real = _thread._local()
     module.handed_on = handed_on
-    with override_settings(LOOM={"THREAD_LOCALS": ["tests.testapp.vendor"]}):
-        vendor = older("state = local()", "tests.testapp.vendor")
+    with override_settings(LOOM={"THREAD_LOCALS": ["library_of_the_test"]}):
+        library = older("state = local()", "library_of_the_test.state")
+        module.imported = library.state
         reroute.install()
-        assert type(vendor.state) is _thread._local
-    assert type(foreign.state) is type(foreign.Holder.state) is _thread._local
-    assert type(needs_threads.state) is _thread._local
+        assert left() == []
+    assert type(library.state) is type(needs_threads.state) is _thread._local
+    # Two names of one local stay one.
+    assert module.asgirefs is needs_threads.state
+    assert module.imported is library.state
     assert needs_threads.State.__bases__ == (_thread._local,)
     assert handed_on.state is real
     assert not is_of_units(module.state)
 
 
-def test_nothing_lazy_is_woken_and_nothing_is_imported(older: Older) -> None:
+def test_nothing_lazy_is_woken_and_nothing_is_imported(
+    older: Older, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def wake() -> Any:
         raise AssertionError("woken")
 
@@ -200,27 +229,20 @@ def test_nothing_lazy_is_woken_and_nothing_is_imported(older: Older) -> None:
         def __eq__(cls, other: object) -> bool:
             raise AssertionError("compared")
 
-    older("", lazy=SimpleLazyObject(wake), proxy=Proxy(), odd=Odd("odd", (), {})())
+    class LazyModule(ModuleType):
+        __dict__ = property(lambda self: wake())  # type: ignore[assignment]
+
+    names: dict[str, Any] = {"lazy": SimpleLazyObject(wake), "proxy": Proxy()}
+    module = older("state = local()", **names, odd=Odd("odd", (), {})())
+    lazy = LazyModule("lazy_of_the_test")
+    lazy.state = _thread._local()
+    for name, each in {"lazy_of_the_test": lazy, "object_of_the_test": Proxy()}.items():
+        monkeypatch.setitem(sys.modules, name, each)
     with override_settings(ROOT_URLCONF="no.such.urls", MIDDLEWARE=["no.such.middleware.Some"]):
         reroute.install()
         assert left() == []
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"MIDDLEWARE": ["named_by_the_test.middleware.Middleware"]},
-        {"ROOT_URLCONF": "named_by_the_test.urls"},
-        {"SETTINGS_MODULE": "named_by_the_test.settings"},
-        {"MIDDLEWARE": ["named_by_the_test.state"]},
-    ],
-    ids=str,
-)
-def test_the_packages_that_settings_name(older: Older, settings: dict[str, Any]) -> None:
-    module = older("state = local()", "named_by_the_test.state")
-    with override_settings(**settings):
-        reroute.install()
     assert is_of_units(module.state)
+    assert is_of_units(lazy.state)
 
 
 OUT_OF_REACH = """

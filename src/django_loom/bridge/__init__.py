@@ -8,6 +8,7 @@ from .collector import is_collecting
 from .destructors import cancel_again
 from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
+from .rounds import finish_all
 from .tasks import loop_hidden, task_of
 from .thread_blocks import ThreadBlock, begin_block
 from .threads import run_in_thread
@@ -26,6 +27,7 @@ from .waiting_threads import (
     current_thread_call,
     in_waiting_thread,
     run_in_waiting_thread,
+    run_to_end_in_waiting_thread,
     thread_waiting,
     thread_waits,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "current_call",
     "current_thread_call",
     "current_unit",
+    "finish_all",
     "in_waiting_thread",
     "is_collecting",
     "leave_unit",
@@ -53,6 +56,7 @@ __all__ = [
     "run_in_thread",
     "run_in_waiting_thread",
     "run_sync",
+    "run_to_end_in_waiting_thread",
     "running_loop",
     "suspend",
     "task_of",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from asyncio import _get_running_loop, _set_running_loop
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,12 +19,17 @@ from greenlet import GreenletExit, getcurrent
 from django_loom.exceptions import BridgeError
 
 from .greenlets import Resource, SyncCall, main_greenlet, outermost, resting
+from .rounds import finish_all
 from .tasks import TASK_PER_THREAD, hide_task, show_task
 from .unit import Unit, enter_unit, leave_unit, unit_in_context
 from .waiting_threads import run_in_waiting_thread, thread_waits
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+# Bound once: see unit_in_context.
+_wake = resting.pop
+_lay_to_rest = resting.append
 
 
 async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -52,7 +58,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     if unit is None and thread_waits(loop):
         return await run_in_waiting_thread(partial(fn, *args, **kwargs), loop)
     driver = getcurrent()
-    call = resting.pop() if driver is main_greenlet and resting else SyncCall()
+    call = _wake() if driver is main_greenlet and resting else SyncCall()
     call.driver = driver
     call.loop = loop
     call.job = fn, args, kwargs
@@ -107,7 +113,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
                 call.driver = call.parent = getcurrent()
     finally:
         if call.resources is not None:
-            _give_back(call)
+            error = _give_back(call)
         if token is not None:
             leave_unit(token)
         unit, call.unit = call.unit, None
@@ -117,18 +123,31 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
             if not call.dead:
                 call.result = call.gr_context = None
                 del call.loop
-                resting.append(call)
+                _lay_to_rest(call)
         if unit is not None:  # last, as it may raise
-            unit.end(quietly=failed)
+            unit.end(quietly=failed or error is not None)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # this frame is in its traceback
     if ended:
         raise ended  # GreenletExit: a greenlet returns that instead of raising it
     return outcome  # type: ignore[no-any-return]
 
 
-def _give_back(call: SyncCall) -> None:
+def _give_back(call: SyncCall) -> BaseException | None:
+    """Give back all that a call holds; return the first error, for its end goes on."""
     resources, call.resources = call.resources, None
-    for resource in (resources or {}).values():
-        resource.after_call()
+    rest = iter((resources or {}).values())
+    try:
+        for resource in rest:
+            resource.after_call()
+    except BaseException as error:
+        with suppress(BaseException):
+            finish_all(each.after_call for each in rest)
+        return error
+    return None
 
 
 def _close(call: SyncCall) -> GreenletExit | None:
@@ -160,9 +179,14 @@ def _close_later(
     except GeneratorExit:
         pass
     finally:
-        _give_back(call)
+        error = _give_back(call)
         if unit is not None:
             unit.end(quietly=True)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
 
 
 def _unwind(call: SyncCall) -> GreenletExit | None:

@@ -199,6 +199,18 @@ async def run_in_waiting_thread(
     return call.result  # type: ignore[return-value]
 
 
+async def run_to_end_in_waiting_thread(
+    function: Callable[[], Any], loop: asyncio.AbstractEventLoop
+) -> None:
+    """Run a function in the thread, beside whatever is open, however often we are cancelled.
+
+    :raises BaseException: what the function raises.
+    """
+    task = loop.create_task(run_in_waiting_thread(function, loop, has_turn=True))
+    await _wait_uncancelled(task)
+    task.result()
+
+
 async def _outcome(call: ThreadCall) -> BaseException | None:
     """Await what the call waits for; return the exception, if it raises one."""
     try:
@@ -235,7 +247,7 @@ async def _go_on(call: ThreadCall, error: BaseException | None) -> None:
         raise
 
 
-async def _wait_uncancelled(future: asyncio.Future[None]) -> None:
+async def _wait_uncancelled(future: asyncio.Future[Any]) -> None:
     """Wait in a task that is cancelled already; once more is no more."""
     while not future.done():
         try:

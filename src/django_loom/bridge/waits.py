@@ -38,8 +38,13 @@ def await_(awaitable: Awaitable[T]) -> T:
     ):
         call = _waiting_call(awaitable)
     if call.resources is not None:
-        for resource in call.resources.values():
-            resource.before_wait()
+        try:
+            for resource in call.resources.values():
+                resource.before_wait()
+        except BaseException:
+            if iscoroutine(awaitable):
+                awaitable.close()  # it will not run: no "never awaited" warning on top
+            raise
     if call is not current:
         call.child = current
     call.awaitable = awaitable

@@ -34,6 +34,7 @@ class LeasedCursorMixin:
     cursor: Any
     db: LoomDatabaseMixin
     spare: SpareLease | None = None  # in a library's thread
+    was_begun = True  # the statement that was interrupted
 
     def __init__(self, cursor: Any, db: LoomDatabaseMixin) -> None:
         super().__init__(cursor, db)  # type: ignore[call-arg]
@@ -57,8 +58,12 @@ class LeasedCursorMixin:
 
     def _run(self, execute: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         db = self.db
+        # Cancelled while we wait for the turn, or for a connection → another's statement runs on
+        # the cursor's lease, and would be ended in place of ours → that counts from here on only.
+        is_begun = False
         try:
             if not db.leased and not self._lease.scopes:
+                is_begun = True
                 return execute(*args)
             lease = self._lease
             current = getcurrent()
@@ -82,17 +87,21 @@ class LeasedCursorMixin:
                     # given the connection back.
                     lease = self._lease_now()
                     self._move_to(lease)
+                    is_begun = True
                     result = execute(*args)
             else:
                 if lease is not self._lease or lease.state is not LeaseState.HELD:
                     self._move_to(lease)
+                is_begun = True
                 result = execute(*args)
         except Exception:
             if db.leased:
                 self._settle()
             raise
         except BaseException:
-            self._interrupted()
+            self.was_begun = is_begun
+            if is_begun:
+                self._interrupted()
             raise
         if db.leased:
             self._settle()
@@ -150,10 +159,14 @@ class LeasedCursorMixin:
     def _settle(self) -> None:
         lease = self._lease
         if lease.state is LeaseState.HELD:
-            if lease.pin is None and lease.engine.session_is_changed(lease.connection):
-                self.db.pin(lease)
-            if not lease.on_loop:
-                self.db.statement_ends(lease)
+            try:
+                if lease.pin is None and lease.engine.session_is_changed(lease.connection):
+                    self.db.pin(lease)
+                if not lease.on_loop:
+                    self.db.statement_ends(lease)
+            except BaseException:
+                self.db.drop_unneeded(lease)
+                raise
 
     def _interrupted(self) -> None:
         self.db.interrupted(self._lease)
@@ -180,12 +193,16 @@ class FetchingCursorMixin(LeasedCursorMixin):
 
     def _noting(self, fetch: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
+            is_begun = False  # see _run()
             try:
-                return fetch(*args, **kwargs)
+                with scopes.turn(self._lease, self.db):
+                    is_begun = True
+                    return fetch(*args, **kwargs)
             except Exception:
                 raise
             except BaseException:
-                self._interrupted()
+                if is_begun:
+                    self._interrupted()
                 raise
 
         return call
@@ -260,6 +277,11 @@ class ServerSideCursor:
             self._hold(None)
             raise
         except BaseException:
+            if not self._cursor.was_begun:
+                self._closed = True
+                self._db.engine.close_unused(self._cursor.cursor)
+                self._stop_keeping()
+                raise
             self._opened()  # the server may have it open
             self.close()  # Django does so for an Exception only
             raise
@@ -304,8 +326,10 @@ class ServerSideCursor:
         return self._fetch(self._cursor.fetchall)
 
     def _fetch(self, fetch: Callable[..., Any], *args: Any) -> Any:
+        is_begun = False  # see LeasedCursorMixin._run()
         try:
             with scopes.turn(self._lease, self._db):
+                is_begun = True
                 return fetch(*args)
         except Exception:
             raise
@@ -313,7 +337,8 @@ class ServerSideCursor:
             # Its reader leaves: what that does next has nothing to do with the cursor.
             if self._shared is not None:
                 scopes.end_sharing(self._shared)
-            self._db.interrupted(self._lease)
+            if is_begun:
+                self._db.interrupted(self._lease)
             raise
 
     def transaction_ends(self) -> None:
@@ -327,8 +352,10 @@ class ServerSideCursor:
             return
         if lease.engine.ends_with_transaction(self._cursor.cursor):
             self._closed = True
-            self._cursor.close()  # which the driver tells nobody
-            self._stop_keeping()
+            try:
+                self._cursor.close()  # which the driver tells nobody
+            finally:
+                self._stop_keeping()
 
     def close(self) -> None:
         """Close the cursor; give the connection back if nobody else needs it."""
@@ -338,6 +365,7 @@ class ServerSideCursor:
 
     def _end(self, *, leave: bool) -> None:
         lease, db = self._lease, self._db
+        is_begun = False
         try:
             if lease.state is LeaseState.ENDED:
                 self._cursor.close()  # its connection is closed already, so nothing waits
@@ -347,10 +375,12 @@ class ServerSideCursor:
                 self._leave()
             else:
                 with scopes.turn(lease, db):
+                    is_begun = True
                     self._cursor.close()
         except BaseException as error:
             if not isinstance(error, Exception):
-                db.interrupted(lease)
+                if is_begun:
+                    db.interrupted(lease)
                 lease.left_cursors.append(self._cursor)  # it may still be open in the server
                 if lease.state is LeaseState.ENDED:
                     lease.close_left_cursors()

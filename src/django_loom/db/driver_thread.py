@@ -24,32 +24,62 @@ class DriverThread:
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._last: Future[Any] | None = None
-        self._submitting = Lock()
+        self._unfinished: set[Future[Any]] = set()
+        self._running: object = None
+        self._beginning_or_ending = Lock()
         self.interrupt: Callable[[], None] | None = None
+        self.has_ended = False  # or will, when it has run what it was given
 
     @property
     def is_busy(self) -> bool:
         """Whether a call still runs, its caller having been cancelled twice."""
-        return self._last is not None and not self._last.done()
+        return bool(self._unfinished)
 
     def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a function in the thread and wait: on the loop if the caller is on one."""
-        self._last = future = self._submit(fn, *args, **kwargs)
+        running = object()
+        future = self._executor.submit(self._run, running, fn, args, kwargs)
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
         call = current_call()
         if call is None:
-            return future.result()
+            try:
+                return future.result()
+            finally:
+                self._unfinished.discard(future)  # its callbacks may run only later
         waiting = asyncio.wrap_future(future, loop=call.loop)
         try:
             # Shielded, as a cancelled future would hide when the call has ended.
             return suspend(asyncio.shield(waiting))
         except BaseException:
             waiting.add_done_callback(_mark_as_seen)
-            if not future.done():
-                self._end_early(future, waiting, call)
+            # Behind another caller's, who shares the connection, it has not begun: it never will.
+            if not future.cancel() and not future.done():
+                self._end_early(future, waiting, call, running)
             raise
 
-    def _end_early(self, future: Future[Any], waiting: asyncio.Future[Any], call: SyncCall) -> None:
+    def _run(self, running: object, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        with self._beginning_or_ending:
+            self._running = running
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            with self._beginning_or_ending:
+                self._running = None
+
+    def _interrupt(self, running: object) -> None:
+        """Interrupt a call.
+
+        It ends between the look and the interrupt, and another caller's begins, which would be
+        interrupted → none begins or ends between the two.
+        """
+        with self._beginning_or_ending, suppress(Exception):  # the connection may be closed
+            if self._running is running and self.interrupt is not None:
+                self.interrupt()
+
+    def _end_early(
+        self, future: Future[Any], waiting: asyncio.Future[Any], call: SyncCall, running: object
+    ) -> None:
         """Interrupt what runs, and wait for its end, or have others see to it."""
         # The caller is cancelled just before the thread begins the statement -> the driver
         # forgets an interrupt when no statement runs (sqlite3_interrupt), and an endless
@@ -60,31 +90,26 @@ class DriverThread:
                 if self.interrupt is None:
                     suspend(asyncio.wait([waiting]))
                 else:
-                    self.interrupt()
+                    self._interrupt(running)
                     suspend(asyncio.wait([waiting], timeout=_SECONDS_BETWEEN_INTERRUPTS))
         finally:
             if self.interrupt is not None and not future.done():
-                self.interrupt()
-                Thread(target=self._interrupt_until_done, args=(future,), daemon=True).start()
+                self._interrupt(running)
+                Thread(
+                    target=self._interrupt_until_done, args=(future, running), daemon=True
+                ).start()
 
-    def _interrupt_until_done(self, future: Future[Any]) -> None:
-        # It ends between the look and the interrupt, and the next one begins -> that one would
-        # be interrupted -> nothing is submitted between the two.
+    def _interrupt_until_done(self, future: Future[Any], running: object) -> None:
         while wait([future], _SECONDS_BETWEEN_INTERRUPTS).not_done:
-            with self._submitting, suppress(Exception):  # the connection may be closed meanwhile
-                if self.interrupt is not None and not future.done():
-                    self.interrupt()
-
-    def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
-        with self._submitting:
-            return self._executor.submit(fn, *args, **kwargs)
+            self._interrupt(running)
 
     def post(self, fn: Callable[..., Any], *args: Any) -> None:
         """Run a function in the thread after what runs there now; wait for nothing."""
-        self._submit(fn, *args)
+        self._executor.submit(fn, *args)
 
     def end(self) -> None:
         """Let the thread end when it has run what it was given."""
+        self.has_ended = True
         self._executor.shutdown(wait=False)
 
 
@@ -180,12 +205,19 @@ class ThreadedConnection(_Proxy):
         """Whether a call still runs for a caller that is gone."""
         return self._thread.is_busy
 
+    @property
+    def thread_has_ended(self) -> bool:
+        """Whether somebody has closed the connection, or will have when its last call ends."""
+        return self._thread.has_ended
+
     def post(self, method: str, *args: Any) -> None:
         """Have a method called after what runs now, without waiting for it."""
         self._thread.post(getattr(self._target, method), *args)
 
     def close(self) -> None:
         """Close the connection when its running call has ended, and end the thread."""
+        if self._thread.has_ended:
+            return
         try:
             self._thread.post(self._target.close)
         except RuntimeError:  # the interpreter is ending, and has ended the thread

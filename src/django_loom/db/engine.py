@@ -56,6 +56,9 @@ class Engine:
     def cut_off(self, connection: Any) -> None:
         """Let whoever waits for the server on the connection fail, in whatever thread."""
 
+    def close_unused(self, cursor: Any) -> None:
+        """Close a cursor that has run nothing, without a word to the server."""
+
     def close(self, connection: Any) -> None:
         """Close the connection without waiting for the server."""
         connection.close()

@@ -10,12 +10,13 @@ from _thread import _local as RealLocal  # threading's keeps the unit's values
 from asyncio import _get_running_loop
 from collections.abc import Hashable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from greenlet import getcurrent, greenlet
 
-from django_loom.bridge import SyncCall, current_call
+from django_loom.bridge import SyncCall, current_call, finish_all
 
 from .lease import Lease
 
@@ -46,27 +47,44 @@ class FlowEnd:
     def after_call(self) -> None:
         """Tell of the end."""
         self.ended = True
-        for block in self._blocks:
-            if block.active:
-                block.wrapper.block_was_left(block.lease)
+        finish_all(
+            partial(block.wrapper.block_was_left, block.lease)
+            for block in self._blocks
+            if block.active
+        )
 
 
-class CallLeases(dict[Lease, "LeasedDatabaseMixin"]):
-    """The leases that one ``run_sync()`` call has; its resource."""
+class _Leases(dict[Lease, "LeasedDatabaseMixin"]):
+    """The leases that one flow has."""
 
     def before_wait(self) -> None:
         """Give back the connections that nothing is open on."""
-        for lease, wrapper in list(self.items()):
-            wrapper.give_back_if_idle(lease)
+        leases = list(self.items())
+        try:
+            for lease, wrapper in leases:
+                wrapper.give_back_if_idle(lease)
+        except BaseException:
+            with suppress(BaseException):  # for those that are back it does nothing
+                finish_all(partial(wrapper.give_back_if_idle, lease) for lease, wrapper in leases)
+            raise
+
+
+class CallLeases(_Leases):
+    """The leases that one ``run_sync()`` call has; its resource."""
 
     def after_call(self) -> None:
         """Give back everything but what an open transaction or cursor needs."""
-        while self:
-            lease, wrapper = self.popitem()
-            wrapper.flow_ends(lease)
+        try:
+            while self:
+                lease, wrapper = self.popitem()
+                wrapper.flow_ends(lease)
+        except BaseException:
+            with suppress(BaseException):
+                self.after_call()  # the rest
+            raise
 
 
-class ThreadLeases(dict[Lease, "LeasedDatabaseMixin"]):
+class ThreadLeases(_Leases):
     """The leases that the code of one thread has; they end with it at the latest."""
 
     flow_end: FlowEnd | None = None  # of the function that runs here, if anything asked for it
@@ -175,8 +193,8 @@ def before_wait() -> None:
     """Give back what nothing needs while the calling code waits for one connection more."""
     call = current_call()
     leases: Any = _thread.leases if call is None else (call.resources or {}).get(_KEY)
-    for lease, wrapper in list((leases or {}).items()):
-        wrapper.give_back_if_idle(lease)
+    if leases:
+        leases.before_wait()
 
 
 def forget_in_child() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
@@ -140,18 +141,15 @@ class Lease:
 
     def end_cursors_of_block(self) -> None:
         """Let nobody keep the connection for a cursor that has ended with its transaction."""
-        if self.cursors_in_block is None or self.in_atomic_block:
+        if self.cursors_in_block is None or self.in_atomic_block or self.connection is None:
             return
-        # Without autocommit the transaction goes on, and its cursors too.
-        if not (
-            self.autocommit
-            and self.state is LeaseState.HELD
-            and self.engine.is_idle(self.connection, True)
-        ):
-            return
-        cursors, self.cursors_in_block = list(self.cursors_in_block), None
-        for cursor in cursors:
-            cursor.transaction_ends()
+        with suppress(Exception):  # who gives the connection back meets the same error
+            # Without autocommit the transaction goes on, and its cursors too.
+            if not self.autocommit or not self.engine.is_idle(self.connection, True):
+                return
+            cursors, self.cursors_in_block = list(self.cursors_in_block), None
+            for cursor in cursors:
+                cursor.transaction_ends()
 
     def close_left_cursors(self) -> None:
         """Tell the driver's objects that they are closed, as their connection is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from asyncio import _get_running_loop
@@ -24,6 +25,8 @@ from .scopes import scopes_in_context
 from .unit_jobs import running_jobs
 from .unit_leases import UnitLeases
 from .wrapper import LoomDatabaseMixin, not_own, refuse_in_coroutine, session_lost
+
+logger = logging.getLogger("django_loom")
 
 _ensure_connection = BaseDatabaseWrapper.ensure_connection  # test cases put a guard there
 
@@ -154,8 +157,8 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
             # has idle → both until the timeout → first it goes back, as at any other wait.
             flows.before_wait()
             lease.slot = pool.acquire()
-        self.replace_lease(before, lease)
         try:
+            self.replace_lease(before, lease)
             if lease.slot.connection is not None:
                 self.attach(lease)
             if lease.connection is None:
@@ -221,7 +224,6 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         if not lease.engine.seems_alive(lease.connection) or (check and not self.is_usable()):
             lease.connection = None
             slot.pool.drop_connection(slot, lost=True)
-        slot.suspect = False
 
     # What Django calls.
 
@@ -368,14 +370,17 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
         lease = self.present_lease()
         if lease is None:
             return
+        if lease.pin is not None and running_jobs(self.unit) > flows.of_this_thread().jobs:
+            return  # another thread works on with it, while the request ends
         if lease.connection is None:
             lease.session_is_lost = False  # as Django's, which would be closed here
             return
-        if lease.pin is not None and running_jobs(self.unit) > flows.of_this_thread().jobs:
-            return  # another thread works on with it, while the request ends
         scope = scopes.find(self.alias)
         if scope is None or scope.unit is current_unit():
+            loss = self.loss_at_close(lease)
             super().close_if_unusable_or_obsolete()
+            if loss is not None and lease.slot is None:  # else the unit's end tells of it
+                logger.warning(loss)
 
 
 def _leased_class(plain: Any) -> Any:
@@ -402,5 +407,5 @@ def make_leased(wrapper: Any, unit: Unit | None) -> None:
         wrapper.__dict__.pop(name, None)
     wrapper.unit = unit
     wrapper.leases = {}
-    wrapper.pinned = wrapper.shared = None
+    wrapper.pinned = wrapper.pinned_in = wrapper.shared = None
     wrapper.outliving = []

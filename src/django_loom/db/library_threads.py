@@ -48,10 +48,16 @@ class LibraryThreadLeases(LeasesBase):
         """
         if lease.scopes or lease.flow is None or lease.state is LeaseState.OPENING:
             return
-        if not self.is_in_library_thread() or self._stays_with_thread(lease):
+        if not self.is_in_library_thread():
             return
-        if lease.open_cursors and self.pinned is None and self._keeps(lease):
-            self.pin(lease)  # what comes next in the unit is in the same transaction
+        try:
+            if self._stays_with_thread(lease):
+                return
+            if lease.open_cursors and self.pinned is None and self._keeps(lease):
+                self.pin(lease)  # what comes next in the unit is in the same transaction
+        except BaseException:
+            self.drop_unneeded(lease)
+            raise
         self.end_flow_of(lease)
 
     def _stays_with_thread(self, lease: Lease) -> bool:
@@ -71,11 +77,16 @@ class LibraryThreadLeases(LeasesBase):
 
     def is_threads_own(self, lease: Lease) -> bool:
         """Tell if a thread without a unit keeps the lease when its function has ended."""
-        return (
-            lease.state is LeaseState.HELD
-            and not lease.is_needed
-            and self._stays_with_thread(lease)
-        )
+        if lease.state is not LeaseState.HELD or lease.is_needed:
+            return False
+        return self._stays_if_known(lease)
+
+    def _stays_if_known(self, lease: Lease) -> bool:
+        """Ask an engine that may fail, of a lease that goes then."""
+        try:
+            return self._stays_with_thread(lease)
+        except Exception:
+            return False  # whoever gives it back meets the same error
 
     def block_ends(self, lease: Lease) -> None:
         """Take a lease from its thread, where its last block ends in another one.
@@ -87,7 +98,7 @@ class LibraryThreadLeases(LeasesBase):
         """
         if lease.flow is None or lease.of_thread is None or lease.flow is flows.current_flow():
             return
-        if self._stays_with_thread(lease):
+        if self._stays_if_known(lease):
             return
         threads_leases = lease.of_thread()
         if threads_leases is not None and threads_leases.pop(lease, None) is not None:
@@ -108,7 +119,7 @@ class LibraryThreadLeases(LeasesBase):
         lease = self.present_lease()
         if lease is None or lease.flow is None or lease.flow is not flows.current_flow():
             return cursor
-        if lease.pin is None and self.is_as_taken(lease):
+        if lease.pin is None and self._is_spare(lease):
             self._spare(lease)
             spare = SpareLease(lease, self)
             with suppress(AttributeError):  # a tool's own object: it moves when it runs
@@ -124,7 +135,7 @@ class LibraryThreadLeases(LeasesBase):
             return
         if self.unit is None or self.unit.ended or lease.pin is not None:
             self.statement_ends(lease)
-        elif self.is_as_taken(lease):
+        elif self._is_spare(lease):
             self._spare(lease)  # whose end that of the unit is
 
     def is_usable(self) -> bool:
@@ -142,6 +153,13 @@ class LibraryThreadLeases(LeasesBase):
             return bool(super().is_usable())
         finally:
             self.connection_ensured()
+
+    def _is_spare(self, lease: Lease) -> bool:
+        try:
+            return self.is_as_taken(lease)
+        except BaseException:
+            self.drop_unneeded(lease)
+            raise
 
     def _spare(self, lease: Lease) -> None:
         flows.forget(lease, self)  # the thread may outlive the object

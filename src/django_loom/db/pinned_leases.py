@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.signals import connection_created
 
-from . import flows, registry, scopes
+from . import flows, scopes
 from .lease import Lease, LeaseState
 from .leases_base import LeasesBase
 from .resetting import time_limit
@@ -40,7 +40,8 @@ class PinnedLeases(LeasesBase):
         self.share(lease)
         if lease.scopes:
             self.block_begins(lease, lease.commit_on_exit)
-        lease.slot.pool.pin_began()
+        self.pinned_in = lease.slot.pool
+        self.pinned_in.pin_began()
         if lease.slot.holder is not None:
             lease.slot.holder.note_site()
 
@@ -51,7 +52,9 @@ class PinnedLeases(LeasesBase):
         if lease is not None and lease.pin is not None:
             lease.pin.active = False
             lease.pin = None
-            registry.get(self).pin_ended()
+            pool, self.pinned_in = self.pinned_in, None
+            if pool is not None:
+                pool.pin_ended()
         return lease
 
     def block_begins(self, lease: Lease, autocommit: bool) -> None:
@@ -115,8 +118,8 @@ class PinnedLeases(LeasesBase):
         lease = Lease(self.engine, flows.current_flow())
         lease.slot, lease.state = slot, LeaseState.OPENING
         note(lease)
-        self.replace_lease(self.present_lease(), lease)
         try:
+            self.replace_lease(self.present_lease(), lease)
             with time_limit(self.engine, slot.connection):
                 self.attach(lease)
                 if lease.connection is not None:

@@ -23,7 +23,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_loom.bridge import current_call, current_unit
 
-ExecuteWrapper = Callable[..., Any]
+from .execute_wrappers import Block, ExecuteWrapper, WrappersInBlocks, apart
+
 Query = dict[str, str]
 
 
@@ -58,52 +59,7 @@ captures_variable: ContextVar[Mapping[str, _Capture]] = ContextVar(
 captures_in_context = captures_variable.get
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """A block whose queries are wrapped: inside what the connection had when it was entered."""
-
-    wrapper: ExecuteWrapper
-    around: tuple[ExecuteWrapper, ...]
-    plain: object  # the connection that has it in its own list, as that of plain code does
-
-
-class WrappersInBlocks(list[ExecuteWrapper]):
-    """A connection's wrappers, with those of the blocks that the calling code is in.
-
-    What is added or removed by hand is the connection's, and so its unit's.
-    """
-
-    def __init__(self, own: list[ExecuteWrapper], blocks: list[_Block]) -> None:
-        super().__init__(own)
-        self.own = own
-        for block in reversed(blocks):  # each goes before those that are inside it
-            after = [place + 1 for place, each in enumerate(own) if each in block.around]
-            super().insert(max(after, default=0), block.wrapper)
-
-    def append(self, wrapper: ExecuteWrapper, /) -> None:
-        """Add the innermost wrapper."""
-        super().append(wrapper)
-        self.own.append(wrapper)
-
-    def insert(self, index: Any, wrapper: ExecuteWrapper, /) -> None:
-        """Add a wrapper, as at 0 the outermost."""
-        super().insert(index, wrapper)
-        self.own.insert(index, wrapper)
-
-    def remove(self, wrapper: ExecuteWrapper, /) -> None:
-        """Remove one of the connection's own."""
-        self.own.remove(wrapper)
-        super().remove(wrapper)
-
-    def pop(self, index: Any = -1, /) -> ExecuteWrapper:
-        """Remove one at its place, but not that of a block."""
-        wrapper = super().pop(index)
-        if wrapper in self.own:
-            self.own.remove(wrapper)
-        return wrapper
-
-
-_blocks: ContextVar[Mapping[str, tuple[_Block, ...]]] = ContextVar(
+_blocks: ContextVar[Mapping[str, tuple[Block, ...]]] = ContextVar(
     "loom_execute_wrappers", default=_NONE
 )
 
@@ -146,6 +102,7 @@ class QueryCaptureMixin:
     unit: Any
     queries_limit: int
     _force_debug_cursor = False
+    _execute_wrappers: list[ExecuteWrapper]
 
     if TYPE_CHECKING:
 
@@ -209,27 +166,41 @@ class QueryCaptureMixin:
     def execute_wrappers(self) -> list[ExecuteWrapper]:
         """The wrappers around each query, the outermost first."""
         blocks = _blocks.get()
-        if blocks and self.managed and (known := blocks.get(self.alias)):
-            return self._with_blocks(known)
+        if blocks and self.managed and self.alias in blocks and (here := self.blocks_here()):
+            return WrappersInBlocks(self, here)
         return self._execute_wrappers
 
     @execute_wrappers.setter
     def execute_wrappers(self, value: list[ExecuteWrapper]) -> None:
-        self._execute_wrappers = value.own if isinstance(value, WrappersInBlocks) else value
+        here = self.blocks_here() if _blocks.get() and self.managed else []
+        own, placed = apart(value, here) if here else (value, [])
+        if isinstance(value, WrappersInBlocks):
+            own = value.own
+        elif all(block.is_taken_out for block in placed):
+            own = value
+        self._execute_wrappers = own
+        self.note_blocks(placed)
 
-    def _with_blocks(self, known: tuple[_Block, ...]) -> list[ExecuteWrapper]:
-        own = self._execute_wrappers
+    def blocks_here(self) -> list[Block]:
+        """Return the calling code's blocks whose wrappers are not in the connection's list."""
+        known = _blocks.get().get(self.alias, ())
         is_plain = _is_plain()
-        blocks = [
+        return [
             each for each in known if each.plain is None or not (is_plain or each.plain is self)
         ]
-        return WrappersInBlocks(own, blocks) if blocks else own
+
+    def note_blocks(self, blocks: list[Block]) -> None:
+        """Note in the context where code has put the wrappers of its blocks."""
+        if blocks:
+            keys = {block.key for block in blocks}
+            self._set_blocks(lambda known: (*(k for k in known if k.key not in keys), *blocks))
 
     @contextmanager
     def execute_wrapper(self, wrapper: ExecuteWrapper) -> Iterator[None]:
         """Apply the wrapper to the queries of the block, as Django's own does."""
         is_plain = not self.managed or _is_plain()
-        block = _Block(wrapper, tuple(self._execute_wrappers), self if is_plain else None)
+        around = tuple(self._execute_wrappers)
+        block = Block(object(), wrapper, around, self if is_plain else None)
         if is_plain:
             self._execute_wrappers.append(wrapper)
         if self.managed:
@@ -241,8 +212,8 @@ class QueryCaptureMixin:
                 self._execute_wrappers.pop()
             # A generator may be left in its block, and end in the midst of another's.
             if self.managed:
-                self._set_blocks(lambda known: tuple(k for k in known if k is not block))
+                self._set_blocks(lambda known: tuple(k for k in known if k.key is not block.key))
 
-    def _set_blocks(self, change: Callable[[tuple[_Block, ...]], tuple[_Block, ...]]) -> None:
+    def _set_blocks(self, change: Callable[[tuple[Block, ...]], tuple[Block, ...]]) -> None:
         known = _blocks.get()
         _blocks.set({**known, self.alias: change(known.get(self.alias, ()))})

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from .wrapper import LoomDatabaseMixin
 
 # What a connection is opened with. Two settings that differ in one of these have two pools.
-_PARAMETERS = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "TIME_ZONE", "OPTIONS")
+_PARAMETERS = (
+    "ENGINE",
+    "NAME",
+    "USER",
+    "PASSWORD",
+    "HOST",
+    "PORT",
+    "TIME_ZONE",
+    "AUTOCOMMIT",
+    "OPTIONS",
+)
 _values_of = itemgetter(*_PARAMETERS)
 
 # Reentrant, for the garbage collector may end a call while it is held.
@@ -48,7 +58,21 @@ class _Known:
 
 def _parameters(settings: dict[str, Any]) -> tuple[Any, ...]:
     *values, options = (settings.get(name) for name in _PARAMETERS)
-    return *values, dict(options or ())  # as they are now: they may be changed in place
+    return *values, _as_it_is_now(options or {})
+
+
+def _as_it_is_now(value: Any) -> Any:
+    """Copy an option, which may be changed in place, and what is in it.
+
+    But for objects that are no containers, such as an SSL context: many can't be copied, and
+    the copy of many would equal nothing, so that no pool would ever serve its settings again.
+    """
+    if isinstance(value, dict):
+        return {name: _as_it_is_now(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        copies = [_as_it_is_now(each) for each in value]
+        return copies if isinstance(value, list) else tuple(copies)
+    return set(value) if isinstance(value, set) else value
 
 
 def pool(alias: str = DEFAULT_DB_ALIAS) -> ConnectionPool:

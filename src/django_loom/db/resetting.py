@@ -123,13 +123,20 @@ class _Reset:
 def _reset_slot(
     wrapper: LeasedDatabaseMixin, slot: Slot, note: Callable[[Lease], None] = lambda lease: None
 ) -> None:
+    is_leased = False
+
+    def leased(lease: Lease) -> None:
+        nonlocal is_leased
+        is_leased = True
+        note(lease)
+
     try:
         # A unit of its own, of which the object is the connection: a receiver of
         # connection_created that uses it would else wait for one more.
         with unit_of_work():
             alias = wrapper.alias
             connections[alias] = type(wrapper)(wrapper.settings_dict, alias)
-            connections[alias].reset_slot(slot, note)
+            connections[alias].reset_slot(slot, leased)
     except Exception as error:
         logger.warning(
             "Database %r: a connection whose session was changed could not be reset (%s), and "
@@ -138,6 +145,9 @@ def _reset_slot(
             " ".join(str(error).split()),
             exc_info=logger.isEnabledFor(logging.DEBUG),
         )
+    finally:
+        if not is_leased:
+            slot.pool.discard(slot)
 
 
 @contextmanager
@@ -176,12 +186,16 @@ def _late_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> I
 @contextmanager
 def _late_in_thread(act: Callable[[], None]) -> Iterator[None]:
     """Do the same where a wait blocks the thread: another one looks at the clock."""
-    running = threading.Lock()
+    running, watched = threading.Lock(), threading.Lock()
     running.acquire()
+    watched.acquire()
 
     def watch() -> None:
-        if not running.acquire(timeout=RESET_TIMEOUT):
-            act()
+        try:
+            if not running.acquire(timeout=RESET_TIMEOUT):
+                act()
+        finally:
+            watched.release()
 
     watching = threading.Thread(target=watch, name="django_loom reset", daemon=True)
     with suppress(RuntimeError):  # the interpreter is ending
@@ -193,4 +207,6 @@ def _late_in_thread(act: Callable[[], None]) -> Iterator[None]:
         # nobody gets it before the other thread has ended.
         running.release()
         if watching.ident is not None:
-            watching.join()
+            # Not join(): at a thread's own end threading has forgotten it, and would make up
+            # another one, which stays for ever.
+            watched.acquire()

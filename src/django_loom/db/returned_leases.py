@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+
+from django_loom.bridge import finish_all
 
 from . import flows, resetting
 from .lease import Lease, LeaseState
@@ -20,18 +23,22 @@ class ReturnedLeases(LeasesBase):
         if lease.slot is None:
             self._forget(lease)
             return
-        fit = not (lease.closed_in_transaction or lease.left_cursors or lease.open_cursors)
         engine, connection = self.engine, lease.connection
-        if fit and not (
-            lease.autocommit == self.settings_dict["AUTOCOMMIT"]
-            and not lease.in_atomic_block
-            and engine.is_idle(connection, lease.autocommit)
-        ):
-            fit = engine.is_open(connection) and engine.reset_transaction(connection)
-        changed = lease.is_changed or engine.session_is_changed(connection)
-        if fit and (changed or self.pool_options.per_unit):
-            resetting.reset(self, lease)
-            return
+        try:
+            fit = not (lease.closed_in_transaction or lease.left_cursors or lease.open_cursors)
+            if fit and not (
+                lease.autocommit == self.settings_dict["AUTOCOMMIT"]
+                and not lease.in_atomic_block
+                and engine.is_idle(connection, lease.autocommit)
+            ):
+                fit = engine.is_open(connection) and engine.reset_transaction(connection)
+            changed = lease.is_changed or engine.session_is_changed(connection)
+            if fit and (changed or self.pool_options.per_unit):
+                resetting.reset(self, lease)
+                return
+        except BaseException:
+            self.drop(lease)
+            raise
         self.part_with(lease, fit)
 
     def part_with(self, lease: Lease, fit: bool) -> None:
@@ -57,6 +64,15 @@ class ReturnedLeases(LeasesBase):
         """Close the connection, whatever its state, and free its place in the pool."""
         self.part_with(lease, fit=False)
 
+    def drop_unneeded(self, lease: Lease) -> None:
+        """Close a connection of which the engine fails to tell the state, unless it is in use.
+
+        Its flow goes on, or ends, without it → nobody would come by for it any more, and its
+        place in the pool would be lost for ever.
+        """
+        if lease.pin is None and not lease.is_needed:
+            self.drop(lease)
+
     def _forget(self, lease: Lease) -> None:
         if lease.flow is not None:
             flows.forget(lease, self)
@@ -67,20 +83,25 @@ class ReturnedLeases(LeasesBase):
 
     def give_back_if_idle(self, lease: Lease) -> None:
         """Return a connection of a flow unless something needs it; its code waits now."""
-        if lease.is_pinned_by_transaction and self.pinned is lease and self.is_as_taken(lease):
-            self.unpin()
-        if lease.pin is None and lease.is_idle(self.settings_dict["AUTOCOMMIT"]):
-            if self.engine.session_is_changed(lease.connection) and self.pinned is None:
+        try:
+            if lease.is_pinned_by_transaction and self.pinned is lease and self.is_as_taken(lease):
+                self.unpin()
+            if lease.pin is None and lease.is_idle(self.settings_dict["AUTOCOMMIT"]):
+                if self.engine.session_is_changed(lease.connection) and self.pinned is None:
+                    self.pin(lease)
+                else:
+                    self.give_back(lease)
+            elif lease.is_broken():
+                self.drop(lease)
+            elif self._has_open_transaction(lease):
+                # A middleware turns autocommit off, and waits for its view → the view's code,
+                # in another flow, would write on another connection, and commit → it is the
+                # unit's.
                 self.pin(lease)
-            else:
-                self.give_back(lease)
-        elif lease.is_broken():
-            self.drop(lease)
-        elif self._has_open_transaction(lease):
-            # A middleware turns autocommit off, and waits for its view → the view's code, in
-            # another flow, would write on another connection, and commit → it is the unit's.
-            self.pin(lease)
-            lease.is_pinned_by_transaction = True
+                lease.is_pinned_by_transaction = True
+        except BaseException:
+            self.drop_unneeded(lease)
+            raise
 
     def _has_open_transaction(self, lease: Lease) -> bool:
         """Tell if a flow that waits has a transaction open without a block."""
@@ -97,13 +118,21 @@ class ReturnedLeases(LeasesBase):
         if lease.flow is not None and self.leases.get(lease.flow) is lease:
             del self.leases[lease.flow]
         lease.flow = None
-        if lease.pin is None and self.is_as_taken(lease):
-            # As it mostly is: what give_back() does, without the calls.
-            slot = lease.end()
-            if slot is not None:
-                slot.suspect = lease.errors_occurred
-                slot.pool.release(slot)
-            return
+        try:
+            if lease.pin is None and self.is_as_taken(lease):
+                # As it mostly is: what give_back() does, without the calls.
+                slot = lease.end()
+                if slot is not None:
+                    slot.suspect = lease.errors_occurred
+                    slot.pool.release(slot)
+            else:
+                self._flow_leaves(lease)
+        except BaseException:
+            self.drop_unneeded(lease)
+            raise
+
+    def _flow_leaves(self, lease: Lease) -> None:
+        """Let go of a lease that is not as it was taken."""
         if lease.slot is not None and lease.slot.holder is not None:
             lease.slot.holder.call_ends()
         if lease.is_needed:
@@ -174,11 +203,11 @@ class ReturnedLeases(LeasesBase):
     def let_go(self) -> None:
         """Give back everything: `del connections[alias]` has taken the object away."""
         pinned = self.unpin()
-        for lease in {*self.leases.values(), *([] if pinned is None else [pinned])}:
-            if lease.is_needed:
-                self.close_in_any_state(lease)
-            else:
-                self.give_back(lease)
+        leases = {*self.leases.values(), *([] if pinned is None else [pinned])}
+        finish_all(
+            partial(self.close_in_any_state if lease.is_needed else self.give_back, lease)
+            for lease in leases
+        )
 
     def forget_all(self) -> object:
         """Part with every connection, closing none; return what has them."""
@@ -186,5 +215,5 @@ class ReturnedLeases(LeasesBase):
         for lease in list(self.leases.values()):
             lease.end()
         self.leases.clear()
-        self.pinned = self.shared = None
+        self.pinned = self.pinned_in = self.shared = None
         return inherited

@@ -19,12 +19,14 @@ from django_loom.bridge import (
     Unit,
     current_call,
     current_unit,
+    finish_all,
     in_waiting_thread,
     unit_in_context,
 )
 from django_loom.exceptions import AutocommitLeftOff, EngineNotSupported
 
 from . import flows, parking, scopes
+from .lease import Lease
 from .leased import make_leased
 from .query_capture import captures_in_context
 from .registry import inherited_from_parent
@@ -56,16 +58,32 @@ class UnitConnections(dict[str, Any]):
         # is pinned stays until the last of these threads is through.
         keep_session = running_jobs(unit) > 0
         lost: list[str] = []
-        for alias in list(self):
-            # No variable for it, for parking counts who has it.
-            if self[alias].leases or self[alias].outliving or self[alias].pinned is not None:
-                lost += self[alias].unit_ends(keep_session=keep_session)
-            self._part_with(alias)
-        # Not before: the last of them may end now, and would do the same beside us.
-        if keep_session and not jobs_of(unit).after_last(self._end_sessions):
-            self._end_sessions()
+        try:
+            for alias in list(self):
+                # No variable for it, for parking counts who has it.
+                if self[alias].leases or self[alias].outliving or self[alias].pinned is not None:
+                    lost += self[alias].unit_ends(keep_session=keep_session)
+                self._part_with(alias)
+        except BaseException:
+            with suppress(BaseException):
+                finish_all(
+                    partial(self._end_alias, alias, keep_session, lost) for alias in list(self)
+                )
+            for message in lost:  # which would have been an error of its own
+                logger.warning(message)
+            raise
+        finally:
+            # Not before: the last of them may end now, and would do the same beside us.
+            if keep_session and not jobs_of(unit).after_last(self._end_sessions):
+                self._end_sessions()
         if lost:
             raise AutocommitLeftOff(lost[0])
+
+    def _end_alias(self, alias: str, keep_session: bool, lost: list[str]) -> None:
+        try:
+            lost += self[alias].unit_ends(keep_session=keep_session)
+        finally:
+            self._part_with(alias)
 
     def _part_with(self, alias: str) -> None:
         # A thread may outlive its unit, in the midst of a transaction: it finds its own.
@@ -74,10 +92,14 @@ class UnitConnections(dict[str, Any]):
             parking.park({alias: self.pop(alias)}, alias)
 
     def _end_sessions(self) -> None:
-        for alias in list(self):
+        finish_all(partial(self._end_session, alias) for alias in list(self))
+
+    def _end_session(self, alias: str) -> None:
+        try:
             if self[alias].pinned is not None:
                 for lost in self[alias].session_ends():
                     logger.warning(lost)
+        finally:
             self._part_with(alias)
 
 
@@ -181,17 +203,18 @@ class ConnectionStorage:
             yield
         finally:
             leases.jobs -= 1
-            if leases.flow_end is not None:
-                leases.flow_end.after_call()
-            leases.flow_end = flow_end
+            ended = _taken_since(before, leases)
             try:
-                for lease, wrapper in list(leases.items()):
-                    is_ours = lease not in before
-                    if wrapper.unit is None:
-                        is_ours = not (in_waiting_thread() or wrapper.is_threads_own(lease))
-                    if is_ours:
-                        del leases[lease]
-                        wrapper.flow_ends(lease)
+                if leases.flow_end is not None:
+                    leases.flow_end.after_call()
+                leases.flow_end = flow_end
+                for lease, wrapper in ended:
+                    wrapper.flow_ends(lease)
+            except BaseException:
+                leases.flow_end = flow_end
+                with suppress(BaseException):
+                    finish_all(partial(wrapper.flow_ends, lease) for lease, wrapper in ended)
+                raise
             finally:
                 if jobs is not None:
                     Context().run(jobs.end)  # no part of the unit any more
@@ -278,6 +301,19 @@ class ConnectionStorage:
             raise AttributeError(alias) from None
         if getattr(connection, "leased", False):
             connection.let_go()
+
+
+def _taken_since(before: set[Lease], leases: flows.ThreadLeases) -> Iterator[tuple[Lease, Any]]:
+    """Take out the leases of a thread that have come, but for those of its own objects.
+
+    Of those, a clean one goes unless synchronous code waits in the thread.
+    """
+    for lease, wrapper in list(leases.items()):
+        is_over = lease not in before
+        if wrapper.unit is None:
+            is_over = not (in_waiting_thread() or wrapper.is_threads_own(lease))
+        if is_over and leases.pop(lease, None) is not None:
+            yield lease, wrapper
 
 
 def _of(unit: Unit) -> UnitConnections:

@@ -18,8 +18,16 @@ class ThreadedEngine(Engine):
     closing_a_cursor_waits = False  # its thread does it when it comes to it
 
     def is_idle(self, connection: Any, autocommit: bool) -> bool:
-        """Tell if no call of a cancelled caller runs on."""
-        return not getattr(connection, "is_busy", False)
+        """Tell if the connection is open, and no call of a cancelled caller runs on."""
+        return self.is_open(connection) and not getattr(connection, "is_busy", False)
+
+    def transaction_is_usable(self, connection: Any) -> bool:
+        """Tell if the transaction can be rolled back: the connection is open."""
+        return self.is_open(connection)
+
+    def is_open(self, connection: Any) -> bool:
+        """Tell if nobody has closed the connection, and so ended its thread."""
+        return not (isinstance(connection, ThreadedConnection) and connection.thread_has_ended)
 
 
 class ThreadedDatabaseMixin(LoomDatabaseMixin):
@@ -59,13 +67,3 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
             return connect(conn_params)
         name = f"django_loom {self.alias}"
         return self.connection_class.open(lambda: connect(conn_params), name)
-
-    def create_cursor(self, name: str | None = None) -> Any:
-        """Make a cursor, in the thread."""
-        try:
-            return super().create_cursor(name)
-        except Exception:
-            raise
-        except BaseException:
-            self.interrupted()
-            raise

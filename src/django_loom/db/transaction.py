@@ -23,10 +23,12 @@ from django_loom.bridge import (
     begin_unit,
     current_call,
     current_unit,
+    finish_all,
     is_collecting,
     leave_unit,
     run_in_waiting_thread,
     run_sync,
+    run_to_end_in_waiting_thread,
     thread_waits,
 )
 
@@ -183,13 +185,17 @@ def _give_up(
     error: BaseException,
 ) -> None:
     """Leave a block without a wait: close its connection, so that the server rolls back."""
+    close = connection.close
     if connection.leased and _get_running_loop() is not None:
-        connection.close_below_block(lease)  # as close() does, which refuses a coroutine
-    else:
-        connection.close()
-    django_exit(block, type(error), error, error.__traceback__)
-    scopes.forget_innermost(connection, lease)
-    connection.give_back_if_unneeded(lease)
+        close = partial(connection.close_below_block, lease)  # close() refuses a coroutine
+    finish_all(
+        [
+            close,
+            partial(django_exit, block, type(error), error, error.__traceback__),
+            partial(scopes.forget_innermost, connection, lease),
+            partial(connection.give_back_if_unneeded, lease),
+        ]
+    )
 
 
 class _NothingCanWait(Exception):
@@ -227,7 +233,11 @@ class AsyncAtomic(AsyncContextDecorator):
         opened = _Open(Atomic(*self._arguments), unit, token, of_thread)
         try:
             await run_sync(opened.enter, in_generator)
-        except BaseException:
+        except GeneratorExit:
+            opened.leave_unit()
+            raise
+        except BaseException as error:
+            await opened.give_up_in_thread(error)
             opened.leave_unit()
             raise
         self._open.append(opened)
@@ -299,10 +309,17 @@ class _Open:
         except BaseException as error:
             # A block in this one is still open, or we were cancelled while we waited for
             # its end: the transaction may not be committed.
-            if self.scope is not None and self.scope.active:
-                give_up = partial(self.give_up, error)
-                await run_in_waiting_thread(give_up, loop, has_turn=True)
+            await self.give_up_in_thread(error)
             raise
+
+    async def give_up_in_thread(self, error: BaseException) -> None:
+        """Leave the block if it is open in a thread, whose next statement would be in it.
+
+        We are cancelled while the thread enters it, as where it has to connect → the thread
+        can't be stopped, and nobody would leave the block → it is left.
+        """
+        if self.of_thread is not None and self.scope is not None and self.scope.active:
+            await run_to_end_in_waiting_thread(partial(self.give_up, error), self.of_thread.loop)
 
     def give_up(self, error: BaseException) -> None:
         with scopes.inside(self.scope):

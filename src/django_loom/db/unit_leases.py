@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from django_loom.bridge import finish_all
 
 from . import flows, scopes
 from .holders import describe
@@ -29,6 +34,17 @@ _ENTERED = _OPEN + (
 )
 
 
+@contextmanager
+def _logged_on_error(lost: list[str]) -> Iterator[None]:
+    """Log what would have been an error of its own, where the block raises another one."""
+    try:
+        yield
+    except BaseException:
+        for message in lost:
+            logger.warning(message)
+        raise
+
+
 class UnitLeases(LeasesBase):
     """Ends what outlives the code of a unit."""
 
@@ -39,17 +55,25 @@ class UnitLeases(LeasesBase):
 
         :param keep_session: leave the pinned connection to ``session_ends()``.
         """
+        lost: list[str] = []
+        with _logged_on_error(lost):
+            finish_all(self._ends_of_unit(keep_session, lost))
+        return lost
+
+    def _ends_of_unit(self, keep_session: bool, lost: list[str]) -> Iterator[Callable[[], None]]:
         if self.leases:
-            self._end_flows()
+            yield from self._ends_of_flows()
         if self.pinned is None and not self.outliving:
-            return []
+            return
         # Whoever ends the unit has left what he has opened in it.
         own = None if flows.current_flow() is None else flows.flow_end()
         for lease in [*self.outliving, *([] if self.pinned is None else [self.pinned])]:
-            self.end_left_block(lease, own)
+            yield partial(self.end_left_block, lease, own)
         if keep_session and self.pinned is not None:
-            return self._end_leases(set(self.outliving) - {self.pinned})
-        return self.session_ends()
+            others = set(self.outliving) - {self.pinned}
+            yield lambda: lost.extend(self._end_leases(others))
+        else:
+            yield lambda: lost.extend(self.session_ends())
 
     def session_ends(self) -> list[str]:
         """Give the pinned connection back; return what costs data without a word."""
@@ -71,32 +95,55 @@ class UnitLeases(LeasesBase):
             if is_ours and ending is not None:
                 ending.turn.release()
 
-    def _end_flows(self) -> None:
-        """Let go of what flows have left that nobody ends.
+    def _ends_of_flows(self) -> Iterator[Callable[[], None]]:
+        """Return what lets go of what flows have left that nobody ends.
 
         A plain thread opens a connection and runs no statement → nobody comes by there
         any more, and the unit would keep it → its end is that of the lease. So it is for the
         code that ends the unit, and leaves its flow in that.
         """
         for spare in list(self.leases.values()):
-            self.end_spare(spare)
+            yield partial(self.end_spare, spare)
         flow = flows.current_flow()
         lease = None if flow is None else self.leases.get(flow)
         if lease is not None:
             flows.forget(lease, self)
-            self.flow_ends(lease)
+            yield partial(self.flow_ends, lease)
 
     def _end_leases(self, leases: set[Lease]) -> list[str]:
-        lost = []
-        for lease in leases:
-            if lease.flow is not None or lease.slot is None or lease.open_cursors or lease.scopes:
-                continue
+        lost: list[str] = []
+        with _logged_on_error(lost):
+            finish_all(partial(self._end_lease, lease, lost) for lease in leases)
+        return lost
+
+    def _end_lease(self, lease: Lease, lost: list[str]) -> None:
+        if lease.flow is not None or lease.slot is None or lease.open_cursors or lease.scopes:
+            return
+        try:
             if lease.autocommit != self.settings_dict["AUTOCOMMIT"]:
                 lost.append(self._tell_of(lease, _OFF))
-            elif not self.engine.is_idle(lease.connection, lease.autocommit):
+            elif self._has_work(lease):
                 logger.warning(self._tell_of(lease, _BEGUN))
-            self.give_back(lease)
-        return lost
+        except BaseException:
+            self.drop(lease)
+            raise
+        self.give_back(lease)
+
+    def _has_work(self, lease: Lease) -> bool:
+        """Tell if closing the connection loses something: it was not lost before."""
+        engine, connection = self.engine, lease.connection
+        return not engine.is_idle(connection, lease.autocommit) and engine.is_open(connection)
+
+    def loss_at_close(self, lease: Lease) -> str | None:
+        """Return what to log where Django closes the connection at a request's end.
+
+        That of a project without autocommit has a transaction open after each query.
+        """
+        if self.unit is None or lease.slot is None or lease.scopes or lease.in_atomic_block:
+            return None
+        if not self.settings_dict["AUTOCOMMIT"] or not self._has_work(lease):
+            return None
+        return self._tell_of(lease, _BEGUN if lease.autocommit else _OFF)
 
     def outlives(self, lease: Lease) -> None:
         """Keep a lease that something needs beyond its flow or its pin."""
@@ -111,21 +158,11 @@ class UnitLeases(LeasesBase):
         A plain thread ends in the midst of a block → no unit ever ends it, and the place in
         the pool would be lost → it is rolled back now, as in Django. But others may go on
         with a connection that was lent to them, as that of a test to its server.
-
-        Its session was changed → a reset would wait in a thread that `threading` has forgotten,
-        and make up another one there, which stays for ever → the connection is closed.
         """
         if lease.scopes and self.unit is None:
             if self.allow_thread_sharing:
                 return
             lease.is_left = True
-        is_threads_own = self.unit is None and self.is_threads_own(lease)
-        if is_threads_own and lease.flow is not None:
-            self.leases.pop(lease.flow, None)
-            lease.flow = None
-        if is_threads_own:
-            self.drop(lease)
-            return
         self.flow_ends(lease)
         if lease.is_left:
             self.end_left_block(lease)
@@ -156,12 +193,16 @@ class UnitLeases(LeasesBase):
             return
         # A thread's end comes by here when threading has forgotten the thread → a record of the
         # log would make up another one, which stays for ever → nothing is said.
-        is_known = any(thread.ident == threading.get_ident() for thread in threading.enumerate())
-        if is_known and not lease.is_left:
-            logger.warning(self._tell_of(lease, _ENTERED))
-        scopes.abandon(lease)
-        self.drop(lease)
-        turn.release()
+        try:
+            known = (thread.ident for thread in threading.enumerate())
+            if threading.get_ident() in known and not lease.is_left:
+                logger.warning(self._tell_of(lease, _ENTERED))
+        finally:
+            scopes.abandon(lease)
+            try:
+                self.drop(lease)
+            finally:
+                turn.release()
 
     def _is_left(self, lease: Lease, ending: flows.FlowEnd | None) -> bool:
         block = lease.scopes[0]

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
+from django.apps import apps
 from django.conf import settings
 
 from .policy import belongs_to_threads
-from .sweep import project_modules
 
 _MODULES = {"threading", "_thread"}
 _THREADS = {"current_thread", "currentThread", "get_ident"}
@@ -42,6 +43,27 @@ def locks_of_middleware() -> Iterator[Use]:
     """Return the modules of middleware that make a lock of threads."""
     for module, path in _middleware().items():
         yield from _first_use(module, path, _LOCKS)
+
+
+def project_modules() -> Iterator[tuple[str, ModuleType]]:
+    """Return what is imported of the packages that settings name, by its name."""
+    packages = {name.partition(".")[0] for name in _named_by_settings()}
+    for name, module in list(sys.modules.items()):
+        if (
+            name.partition(".")[0] in packages
+            and isinstance(module, ModuleType)
+            and not belongs_to_threads(name)
+        ):
+            yield name, module
+
+
+def _named_by_settings() -> Iterator[str]:
+    yield from (config.name for config in apps.get_app_configs())
+    yield from (name for name in settings.MIDDLEWARE if isinstance(name, str))
+    for setting in ("SETTINGS_MODULE", "ROOT_URLCONF"):
+        name = getattr(settings, setting, None)
+        if isinstance(name, str):
+            yield name
 
 
 def _is_of_tests(module: str) -> bool:

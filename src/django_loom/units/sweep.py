@@ -1,18 +1,17 @@
-"""Find the locals of a project that are older than ours: made before the app was loaded.
+"""Find the locals that are older than ours: made before the app was loaded.
 
-Only what is imported already is looked at, and nothing is changed here.
+Only what is imported already is looked at, and nothing is changed here. Django's start waits
+for a look at every module, so what can have no local must cost next to nothing.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, NamedTuple
-
-from django.apps import apps
-from django.conf import settings
 
 from .locals import Local, LocalBase, ThreadCriticalStorage, ThreadLocal, local_with
 from .policy import belongs_to_threads
@@ -55,35 +54,39 @@ def replacements() -> list[Found]:
 
 
 def find() -> Iterator[Found]:
-    """Look through the modules of the project, its apps and its middleware."""
-    for name, module in project_modules():
-        for attribute, value in list(vars(module).items()):
+    """Look through all modules but those whose locals are the thread's."""
+    modules, of_threads = _imported()
+    kept = {id(each) for module in of_threads for each in _locals_in(module.names.values())}
+    for module in modules:
+        for attribute, value in [*module.names.items()]:
             try:
-                found = [*_look_at(_Place(name, attribute, module, attribute), value, _look_inside)]
+                if not _may_have_locals(module.name, value):
+                    continue
+                place = _Place(module.name, attribute, module.module, attribute)
+                found = [*_look_at(place, value, _look_inside)]
             except Exception:  # a type may refuse even to be compared
                 continue
-            yield from found
+            # Imported from a module whose locals are the thread's → that has the real one.
+            yield from (each for each in found if not {id(each.value), id(each.owner)} & kept)
 
 
-def project_modules() -> Iterator[tuple[str, ModuleType]]:
-    """Return what is imported of the packages that settings name, by its name."""
-    packages = {name.partition(".")[0] for name in _named_by_settings()}
-    for name, module in list(sys.modules.items()):
-        if (
-            name.partition(".")[0] in packages
-            and isinstance(module, ModuleType)
-            and not belongs_to_threads(name)
-        ):
-            yield name, module
+class _Module(NamedTuple):
+    name: str
+    module: ModuleType
+    names: dict[str, Any]
 
 
-def _named_by_settings() -> Iterator[str]:
-    yield from (config.name for config in apps.get_app_configs())
-    yield from (name for name in settings.MIDDLEWARE if isinstance(name, str))
-    for setting in ("SETTINGS_MODULE", "ROOT_URLCONF"):
-        name = getattr(settings, setting, None)
-        if isinstance(name, str):
-            yield name
+# A lazy module may have a `__dict__` of its own, which imports all that it has.
+_names_of = vars(ModuleType)["__dict__"].__get__
+
+
+def _imported() -> tuple[list[_Module], list[_Module]]:
+    """Return the modules that may have locals of units, and those whose are the thread's."""
+    both: tuple[list[_Module], list[_Module]] = ([], [])
+    for name, module in [*sys.modules.items()]:
+        if issubclass(type(module), ModuleType):
+            both[belongs_to_threads(name)].append(_Module(name, module, _names_of(module)))
+    return both
 
 
 class _Place(NamedTuple):
@@ -101,8 +104,21 @@ class _Place(NamedTuple):
 
 # What is not worth a look: most of what a module has.
 _NEVER = {str, bytes, int, float, bool, type(None), ModuleType, BuiltinFunctionType}
-_NEVER_INSIDE = _NEVER | {FunctionType, property, classmethod, staticmethod, list, dict, tuple, set}
+_NEVER |= {ModuleSpec, SourceFileLoader, ExtensionFileLoader}
+_OF_ASGIREF = "asgiref.local"  # each version has classes of its own
 _Inside = Callable[[_Place, Any], Iterator[Found]]
+
+
+def _may_have_locals(module: str, value: Any) -> bool:
+    """Tell most of what has none, and is most of what a module has, in little time."""
+    kind = type(value)
+    if kind in _NEVER:
+        return False
+    if kind is FunctionType:
+        return bool(value.__closure__ or value.__defaults__ or value.__kwdefaults__)
+    if kind is type:
+        return value.__module__ == module or issubclass(value, ThreadLocal)
+    return True
 
 
 def _look_at(place: _Place, value: Any, inside: _Inside) -> Iterator[Found]:
@@ -112,7 +128,7 @@ def _look_at(place: _Place, value: Any, inside: _Inside) -> Iterator[Found]:
         return
     if kind is ThreadLocal:
         yield place.found(value, Local)
-    elif kind.__module__ == "asgiref.local":
+    elif kind.__module__ == _OF_ASGIREF:
         yield from _look_at_asgirefs(place, value)
     elif value is ThreadLocal:
         yield place.found(value, Local)
@@ -145,7 +161,7 @@ def _look_at_subclass(place: _Place, cls: type) -> Iterator[Found]:
 
 
 def _look_inside(place: _Place, value: Any) -> Iterator[Found]:
-    """Look one level into a class, an object or a container of the project."""
+    """Look one level into a class, an object or a container."""
     kind = type(value)
     if issubclass(kind, type):
         if value.__module__ == place.module:
@@ -157,13 +173,22 @@ def _look_inside(place: _Place, value: Any) -> Iterator[Found]:
         yield from _out_of_reach(place, value)
     elif kind is dict:
         yield from _out_of_reach(place, value.values())
-    elif not belongs_to_threads(kind.__module__):
-        for name, each in _items(_own_attributes(value)):
-            yield from _look_at(place.inside(value, name), each, _no_deeper)
+    else:
+        inside = _items(_own_attributes(value))
+        if inside and not belongs_to_threads(kind.__module__):
+            for name, each in inside:
+                yield from _look_at(place.inside(value, name), each, _no_deeper)
 
 
 def _items(names: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in [*names.items()] if type(value) not in _NEVER_INSIDE]
+    """Return the locals and classes: what counts at this depth."""
+    return [
+        (name, value)
+        for name, value in [*names.items()]
+        if (kind := type(value)) is ThreadLocal
+        or kind.__module__ == _OF_ASGIREF
+        or issubclass(kind, type)
+    ]
 
 
 def _no_deeper(place: _Place, value: Any) -> Iterator[Found]:
@@ -171,11 +196,19 @@ def _no_deeper(place: _Place, value: Any) -> Iterator[Found]:
 
 
 def _out_of_reach(place: _Place, values: Any) -> Iterator[Found]:
-    for each in list(values):
+    for each in _locals_in(values):
         if type(each) is ThreadLocal:
             yield Found(place.module, place.name, None, "", each)
-        elif type(each).__module__ == "asgiref.local":
+        else:
             yield from _look_at_asgirefs(place, each)
+
+
+def _locals_in(values: Iterable[Any]) -> list[Any]:
+    return [
+        each
+        for each in [*values]
+        if (kind := type(each)) is ThreadLocal or kind.__module__ == _OF_ASGIREF
+    ]
 
 
 def _held_by_function(function: FunctionType) -> Iterator[Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from auditlog.context import set_actor
 from auditlog.models import LogEntry
 from auditlog.registry import auditlog
 from django.db import models
 from django.http import HttpRequest
 
-from tests.packages.visits import Meet, Visits, number_of, views
+from tests.packages.visits import STREAMS, Meet, Visits, number_of, streams, views
 
 
 class Note(models.Model):
@@ -26,8 +29,18 @@ def work(request: HttpRequest, meet: Meet) -> list[str]:
     return [str(entry.actor) for entry in entries]
 
 
-urlpatterns = views(work)
+def parts(request: HttpRequest, meet: Meet) -> Iterator[str]:
+    """After the middleware, so the iterator has the actor itself."""
+    with set_actor(request.user):
+        for step in range(3):
+            note = Note.objects.create(text=f"part {step} of {number_of(request)}")
+            meet()
+            yield str(LogEntry.objects.get_for_object(note).select_related("actor").get().actor)
+
+
+urlpatterns = views(work) + streams(parts)
 
 
 async def visit(visits: Visits) -> None:
     await visits.each_kind("actors", lambda number: [f"user{number}"] * 2)
+    await visits.each_kind("actors of parts", lambda number: [f"user{number}"] * 3, STREAMS)

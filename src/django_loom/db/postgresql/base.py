@@ -95,6 +95,10 @@ class PostgreSQLEngine(Engine):
         with connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
 
+    def close_unused(self, cursor: Any) -> None:
+        """Close a cursor that has run nothing: psycopg's for the server would ask that for it."""
+        psycopg.Cursor.close(cursor)
+
     def cut_off(self, connection: Any) -> None:
         """Let whoever waits for the server on the connection fail, in whatever thread."""
         connection.shut_socket()

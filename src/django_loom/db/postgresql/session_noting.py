@@ -22,6 +22,8 @@ _RESTORED = (
     "deferrable",
     "_adapters",
 )
+# How Django names cursors of chunked_cursor(), each of which keeps its connection itself.
+_CHUNKED = "_django_curs_"
 
 
 class SessionNotingConnection(psycopg.Connection[Any]):
@@ -55,13 +57,16 @@ class SessionNotingConnection(psycopg.Connection[Any]):
             return watched(self, row_factory=self._row_factory)
         cursor = super().cursor(*args, **kwargs)
         self.watch(cursor)
+        if getattr(cursor, "withhold", False) and not cursor.name.startswith(_CHUNKED):
+            self.session_is_changed = True  # it outlives its transaction, and no text says so
         return cursor
 
     def watch(self, cursor: Any) -> None:
         """Let a cursor that somebody has made note what changes the session."""
         # Not by the factory, which is the user's to see.
         if self.is_shared and isinstance(cursor, psycopg.Cursor):
-            cursor.__class__ = watching(type(cursor))
+            # Of the cursor in a tool's proxy, where it is in one.
+            cursor.__class__ = watching(cursor.__class__)
 
     def note_as_opened(self) -> None:
         """Note what a reset makes of this object."""

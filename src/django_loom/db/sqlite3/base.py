@@ -31,7 +31,7 @@ class SQLiteEngine(ThreadedEngine):
         return super().is_idle(connection, autocommit) and not connection.in_transaction
 
     def session_is_changed(self, connection: Any) -> bool:
-        """Tell if a PRAGMA, ATTACH or temporary table has changed it."""
+        """Tell if a statement such as a PRAGMA, or code that uses sqlite3, has changed it."""
         return bool(getattr(connection, "session_is_changed", False))
 
     def session_begins(self, connection: Any) -> None:
@@ -40,7 +40,10 @@ class SQLiteEngine(ThreadedEngine):
 
     def reset_transaction(self, connection: Any) -> bool:
         """Roll back what a cancelled call left; its thread does so before all else."""
-        connection.post("rollback")
+        try:
+            connection.post("rollback")
+        except RuntimeError:  # the thread has ended, with the connection or the interpreter
+            return False
         return True
 
 
@@ -50,7 +53,9 @@ class MemoryEngine(SQLiteEngine):
     can_reset_session = True
 
     def reset_session(self, connection: Any) -> None:
-        """Let foreign keys be checked again; the rest cannot be undone."""
+        """Undo what is on the driver's object, and two settings; the rest cannot be undone."""
+        connection.restore_as_opened()
+        connection.execute("PRAGMA query_only = OFF")
         connection.execute("PRAGMA foreign_keys = ON")
 
 
@@ -84,6 +89,14 @@ class DatabaseWrapper(ThreadedDatabaseMixin, base.DatabaseWrapper):
 
     def _is_shared_in_memory(self) -> bool:
         return self.is_in_memory_db() and "cache=shared" in str(self.settings_dict["NAME"])
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        # An attribute that the user's code sets is a change of the session.
+        if not isinstance(self.connection, SQLiteConnection):
+            super()._set_autocommit(autocommit)
+            return
+        with self.wrap_database_errors:
+            self.connection.set_autocommit(autocommit)
 
     def writers(self) -> Lock | None:
         """Return the mutex of those who write: SQLite has one writer at a time.

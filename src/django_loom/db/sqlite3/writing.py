@@ -16,6 +16,10 @@ _READS = re.compile(r"\s*(?:select|pragma|explain|values)\b", re.IGNORECASE)
 class WritingCursorMixin(FetchingCursorMixin):
     """Lets one statement after the other write, in the order in which they come."""
 
+    def executescript(self, *args: Any) -> Any:
+        """Run statements; see sqlite3, whose own cursor may be of a connection before."""
+        return self._run(lambda *args: self.cursor.executescript(*args), args)
+
     def _run(self, execute: Any, args: tuple[Any, ...]) -> Any:
         db: Any = self.db
         lease = self._lease
