@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import (
     DatabaseError,
     close_old_connections,
@@ -21,10 +22,12 @@ from django.db import (
 )
 
 import django_loom
-from django_loom.db import registry
-from tests.db.support import abackend_pid, ask, backend_pid, in_use, second_alias
+from django_loom.db import registry, serving
+from tests.db.faults import Admin
+from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use, second_alias
 from tests.loops import LoopRunner
 from tests.polling import aeventually, eventually
+from tests.services import Postgres
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
@@ -137,6 +140,120 @@ def test_a_thread_that_ends_in_a_transaction_leaves_no_lease() -> None:
     assert Author.objects.count() == 0
 
 
+def enter_block() -> None:
+    transaction.atomic().__enter__()
+    Author.objects.create(name="never committed")
+
+
+def enter_two_blocks() -> None:
+    enter_block()
+    transaction.atomic().__enter__()
+
+
+def begin_generator(kept: list[Any]) -> None:
+    def generator() -> Iterator[None]:
+        with transaction.atomic():
+            Author.objects.create(name="never committed")
+            yield
+
+    kept.append(generator())
+    next(kept[-1])
+
+
+def change_session_and_enter() -> None:
+    ask("SELECT set_config('loom.tag', 'x', false)")
+    enter_block()
+
+
+def enter_below_async_code() -> None:
+    async def main() -> None:
+        await django_loom.atomic().__aenter__()
+        await Author.objects.acreate(name="never committed")
+
+    async_to_sync(main)()
+
+
+@pytest.mark.parametrize("serves", [False, True], ids=["", "serving"])
+@pytest.mark.parametrize(
+    "begin",
+    [enter_block, enter_two_blocks, begin_generator, change_session_and_enter],
+)
+def test_a_thread_that_ends_in_a_block_leaves_no_lease(
+    loop_runner: LoopRunner, begin: Callable[..., None], serves: bool
+) -> None:
+    kept: list[Any] = []
+
+    async def main() -> None:
+        if serves:
+            serving.begin(asyncio.get_running_loop())
+        in_thread(begin, *([kept] if begin is begin_generator else []))
+        await aeventually(lambda: in_use() == 0)
+
+    loop_runner(main)
+    with transaction.atomic():
+        Author.objects.create(name="kept")
+        kept.clear()  # its block has ended, and not the one that is open here
+    assert [author.name for author in Author.objects.all()] == ["kept"]
+
+
+def test_a_thread_that_ends_in_a_block_of_async_code_leaves_no_lease() -> None:
+    in_thread(enter_below_async_code)
+    eventually(lambda: in_use() == 0)
+    assert Author.objects.count() == 0
+
+
+@pytest.mark.parametrize("function", [enter_block, change_session_and_enter])
+def test_a_function_of_async_code_that_leaves_a_block_open_leaves_no_lease(
+    function: Callable[[], None],
+) -> None:
+    """Its thread ends with the loop."""
+    asyncio.run(asyncio.to_thread(function))
+    eventually(lambda: in_use() == 0)
+    assert Author.objects.count() == 0
+
+
+def test_a_thread_ends_in_a_block_while_another_one_is_in_a_statement_there(
+    postgres: Postgres,
+) -> None:
+    """The connection goes when the statement has ended."""
+    admin, waits = Admin(postgres), threading.Event()
+    others: list[Any] = []
+
+    def first() -> None:
+        enter_block()
+        context = copy_context()
+        other = ThreadPoolExecutor(1)
+        others.append(other)
+        others.append(other.submit(context.run, ask, "SELECT 4711 FROM pg_sleep(0.3)"))
+        eventually(admin.running)
+        waits.set()
+
+    in_thread(first)
+    assert waits.is_set()
+    assert others[1].result() == 4711
+    eventually(lambda: in_use() == 0)
+    others[0].shutdown()
+    assert Author.objects.count() == 0
+
+
+def test_a_connection_that_others_share_outlives_its_thread_in_a_block() -> None:
+    lent: list[Any] = []
+
+    def lend() -> None:
+        wrapper: Any = connections["default"]
+        wrapper.inc_thread_sharing()
+        enter_block()
+        lent.extend([wrapper, wrapper.present_lease()])
+
+    in_thread(lend)
+    wrapper, lease = lent
+    assert in_use() == 1
+    assert lease.scopes
+    wrapper.dec_thread_sharing()
+    wrapper.thread_ends(lease)
+    assert in_use() == 0
+
+
 def test_without_a_pool_a_thread_that_ends_closes_its_connection(plain: str) -> None:
     pid = in_thread(backend_pid, plain)
     eventually(lambda: not server_knows(pid))
@@ -184,6 +301,92 @@ def test_threads_of_async_code_keep_what_a_transaction_needs(loop_runner: LoopRu
         assert in_use() == 0
 
     loop_runner(main)
+
+
+# Functions that async code runs outside a unit: `asyncio.run()` of a command, no request.
+
+TAG = "SELECT current_setting('loom.tag', true)"
+each_place = pytest.mark.parametrize("serves", [False, True], ids=["command", "serving"])
+
+
+async def call(serves: bool, function: Callable[..., Any], *args: Any) -> Any:
+    """Run a function in the one thread that `sync_to_async()` has for all."""
+    if serves:
+        serving.begin(asyncio.get_running_loop())
+    return await sync_to_async(function)(*args)
+
+
+@each_place
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_transaction_without_autocommit_lasts_from_function_to_function(
+    loop_runner: LoopRunner, is_committed: bool, serves: bool
+) -> None:
+    async def main() -> None:
+        await call(serves, transaction.set_autocommit, False)
+        await call(serves, ask, "INSERT INTO testapp_author (name) VALUES ('Ann') RETURNING id")
+        assert in_use() == 1
+        await call(serves, transaction.commit if is_committed else transaction.rollback)
+        await call(serves, transaction.set_autocommit, True)
+        assert in_use() == 0
+
+    loop_runner(main)
+    assert Author.objects.count() == is_committed
+
+
+@each_place
+def test_a_transaction_that_a_statement_has_begun_lasts_from_function_to_function(
+    loop_runner: LoopRunner, serves: bool
+) -> None:
+    def execute(sql: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    async def main() -> None:
+        await call(serves, execute, "BEGIN")
+        await call(serves, execute, "INSERT INTO testapp_author (name) VALUES ('Ann')")
+        await call(serves, execute, "ROLLBACK")
+        assert in_use() == 0
+
+    loop_runner(main)
+    assert Author.objects.count() == 0
+
+
+@each_place
+def test_a_changed_session_lasts_from_function_to_function(
+    loop_runner: LoopRunner, serves: bool
+) -> None:
+    async def main() -> None:
+        await call(serves, ask, "SELECT set_config('loom.tag', 'x', false)")
+        await call(serves, ask, "SELECT pg_advisory_lock(4711)")
+        assert in_use() == 1
+        assert await call(serves, ask, TAG) == "x"
+        assert await aask(TAG) in (None, "")
+        assert await call(serves, ask, "SELECT pg_advisory_unlock(4711)")
+        await call(serves, connections.close_all)
+        assert in_use() == 0
+        assert await call(serves, ask, TAG) in (None, "")
+        assert in_use() == 0
+
+    loop_runner(main)
+
+
+def test_per_unit_each_session_of_a_function_lasts(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        pid = await call(False, backend_pid, alias)
+        assert await call(False, backend_pid, alias) == pid
+        assert in_use(alias) == 1
+        await call(False, connections.close_all)
+        assert in_use(alias) == 0
+
+    with second_alias(OPTIONS={"pool": {"max_size": 1, "per_unit": True}}) as alias:
+        loop_runner(main)
+
+
+def test_a_session_of_a_function_ends_with_its_thread() -> None:
+    asyncio.run(asyncio.to_thread(ask, "SELECT set_config('loom.tag', 'x', false)"))
+    eventually(lambda: in_use() == 0)
+    assert ask(TAG) in (None, "")
+    assert not [each for each in threading.enumerate() if each.name.startswith("Dummy")]
 
 
 def test_a_thread_waits_for_a_lease_of_a_loop_and_the_other_way_round(

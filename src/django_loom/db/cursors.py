@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from greenlet import getcurrent
@@ -140,6 +141,8 @@ class LeasedCursorMixin:
         lease = self._lease_to_keep()
         self._move_to(lease)
         lease.open_cursors += 1
+        if not lease.on_loop and self.db.leased:
+            self.db.statement_ends(lease)  # it has the lease from now on
         try:
             yield
         except (Exception, GeneratorExit):
@@ -151,6 +154,7 @@ class LeasedCursorMixin:
             lease.open_cursors -= 1
             if self.db.leased:
                 self._settle()
+                self.db.give_back_if_unneeded(lease)
 
     def _settle(self) -> None:
         lease = self._lease
@@ -297,6 +301,9 @@ class ServerSideCursor:
         before, self._held = self._held, lease
         if lease is not None:
             lease.open_cursors += 1
+            if lease.in_atomic_block:
+                lease.cursors_in_block = lease.cursors_in_block or WeakSet()
+                lease.cursors_in_block.add(self)
         if before is not None:
             before.open_cursors -= 1
             self._db.give_back_if_unneeded(before)
@@ -339,6 +346,22 @@ class ServerSideCursor:
             if is_begun:
                 self._db.interrupted(self._lease)
             raise
+
+    def transaction_ends(self) -> None:
+        """Keep nothing if the server has closed the cursor with the transaction.
+
+        A generator that is half read lives on, perhaps in a cycle, until the collector comes
+        by → as many as the pool has connections would keep all of them.
+        """
+        lease = self._lease
+        if self._closed or lease.state is not LeaseState.HELD or not self._is_open:
+            return
+        if lease.engine.ends_with_transaction(self._cursor.cursor):
+            self._closed = True
+            try:
+                self._cursor.close()  # which the driver tells nobody
+            finally:
+                self._stop_keeping()
 
     def close(self) -> None:
         """Close the cursor; give the connection back if nobody else needs it."""

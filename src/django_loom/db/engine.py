@@ -18,6 +18,10 @@ class Engine:
     can_reset_session = False
     """Whether ``reset_session()`` is there; else a connection with a changed one is closed."""
 
+    def ends_with_transaction(self, cursor: Any) -> bool:
+        """Tell if the server has closed a driver's cursor at the end of its transaction."""
+        return False
+
     def is_idle(self, connection: Any, autocommit: bool) -> bool:
         """Tell if no statement runs and no transaction is open, also none of the driver's."""
         return True

@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from greenlet import getcurrent, greenlet
 
@@ -98,11 +99,12 @@ class ThreadLeases(_Leases):
         with suppress(Exception):  # at interpreter exit anything may be missing
             if self.flow_end is not None:
                 self.flow_end.after_call()
-        while self:
-            lease, wrapper = self.popitem()
-            with suppress(Exception):
-                if not lease.scopes or wrapper.unit is not None:
-                    wrapper.flow_ends(lease)
+        # Another thread may take one out: see LibraryThreadLeases.block_ends().
+        with suppress(KeyError):
+            while True:
+                lease, wrapper = self.popitem()
+                with suppress(Exception):
+                    wrapper.thread_ends(lease)
 
 
 class _Thread(RealLocal):
@@ -116,6 +118,11 @@ _thread = _Thread()
 def of_this_thread() -> ThreadLeases:
     """Return the leases of the calling thread."""
     return _thread.leases
+
+
+def note_thread(lease: Lease) -> None:
+    """Let other threads find what the calling one has, to take a lease out of that."""
+    lease.of_thread = ref(_thread.leases)
 
 
 def current_flow() -> greenlet | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
 
 from greenlet import greenlet
 
@@ -13,6 +15,7 @@ from django_loom.bridge import Lock, SyncCall
 from .engine import Engine
 
 if TYPE_CHECKING:
+    from .cursors import ServerSideCursor
     from .pool_slots import Slot
     from .scopes import Scope
 
@@ -37,13 +40,17 @@ class Lease:
     """
 
     # Rarely other than that.
+    cursors_in_block: WeakSet[ServerSideCursor] | None = None
     is_changed = False  # its session, where no statement tells of it
     is_pinned_by_transaction = False  # without a block; the pin ends with that
+    is_left = False  # by its thread, which has ended in a block
     is_stand_in = False  # for a pinned lease, where a block is open on that
     session_is_lost = False  # with its connection, in the midst of the unit
     # One element, where the thread that took it has not used it yet, and nobody tells that
     # thread's end: who takes the element out, the thread or who ends this, has the lease.
     claim: list[None] | None = None
+    # What the thread has that took it, where nobody tells that thread's end.
+    of_thread: ref[dict[Lease, Any]] | None = None
 
     # All else is the instance's own alone: what it has under the name of a class's is looked
     # up in both, at twenty times the cost, and each query asks some thirty times.
@@ -131,6 +138,18 @@ class Lease:
         self.connection = None
         self.state = LeaseState.ENDED
         return slot
+
+    def end_cursors_of_block(self) -> None:
+        """Let nobody keep the connection for a cursor that has ended with its transaction."""
+        if self.cursors_in_block is None or self.in_atomic_block or self.connection is None:
+            return
+        with suppress(Exception):  # who gives the connection back meets the same error
+            # Without autocommit the transaction goes on, and its cursors too.
+            if not self.autocommit or not self.engine.is_idle(self.connection, True):
+                return
+            cursors, self.cursors_in_block = list(self.cursors_in_block), None
+            for cursor in cursors:
+                cursor.transaction_ends()
 
     def close_left_cursors(self) -> None:
         """Tell the driver's objects that they are closed, as their connection is."""

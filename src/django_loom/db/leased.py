@@ -74,9 +74,9 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
     def lease_here(self) -> Lease:
         """Return the lease of the calling code; an empty one if it has none."""
         lease = self.present_lease()
-        if lease is None or (lease.claim is not None and not self.claims(lease)):
-            return self._empty_lease()
-        return lease
+        if lease is not None and lease.claim is not None and not self.claims(lease):
+            lease = self.present_lease()
+        return self._empty_lease() if lease is None else lease
 
     def present_lease(self) -> Lease | None:
         """Return the lease of the calling code, or None."""
@@ -169,6 +169,8 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
             self.drop(lease)
             raise
         lease.state = LeaseState.HELD
+        if not lease.on_loop and self.is_in_library_thread():
+            flows.note_thread(lease)
         if pool.options.per_unit or self._thread_sharing_count:
             self.pin(lease)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from django.db import Error
+
 from . import flows, serving
 from .lease import Lease, LeaseState
 from .leases_base import LeasesBase
@@ -26,7 +28,7 @@ class SpareLease:
 
 
 class LibraryThreadLeases(LeasesBase):
-    """Gives back after each statement, each block, and each cursor that has run nothing."""
+    """Gives back after each statement, each block and each cursor."""
 
     def is_in_library_thread(self) -> bool:
         """Tell if nobody ends what the calling code leases."""
@@ -39,18 +41,68 @@ class LibraryThreadLeases(LeasesBase):
         end → a lease would be that flow's for ever, a pinned one too, which its unit then
         leaves alone → each statement and each block ends the flow. Without a unit there is
         none to pin a changed session to: that stays the thread's, until it closes it.
+
+        A cursor may be closed in another thread, or by the garbage collector, while this one
+        uses the lease for something else → it has the lease from its beginning, and the
+        thread has another.
         """
-        if lease.scopes or lease.open_cursors or lease.state is LeaseState.OPENING:
+        if lease.scopes or lease.flow is None or lease.state is LeaseState.OPENING:
             return
-        if lease.flow is None or not self.is_in_library_thread():
+        if not self.is_in_library_thread():
             return
         try:
-            if self.unit is None and not (self.is_as_taken(lease) or lease.is_broken()):
+            if self._stays_with_thread(lease):
                 return
+            if lease.open_cursors and self.pinned is None and self._keeps(lease):
+                self.pin(lease)  # what comes next in the unit is in the same transaction
         except BaseException:
             self.drop_unneeded(lease)
             raise
         self.end_flow_of(lease)
+
+    def _stays_with_thread(self, lease: Lease) -> bool:
+        """Tell if the lease has a changed session, or a transaction, and no unit to pin it to."""
+        if self.unit is not None:
+            return False
+        if lease.state is not LeaseState.HELD or lease.in_atomic_block:
+            return True
+        engine, connection = lease.engine, lease.connection
+        return engine.is_open(connection) and not (
+            lease.autocommit == self.settings_dict["AUTOCOMMIT"]
+            and engine.is_idle(connection, lease.autocommit)
+            and not (lease.closed_in_transaction or lease.is_changed)
+            and not engine.session_is_changed(connection)
+            and not self.pool_options.per_unit
+        )
+
+    def is_threads_own(self, lease: Lease) -> bool:
+        """Tell if a thread without a unit keeps the lease when its function has ended."""
+        if lease.state is not LeaseState.HELD or lease.is_needed:
+            return False
+        return self._stays_if_known(lease)
+
+    def _stays_if_known(self, lease: Lease) -> bool:
+        """Ask an engine that may fail, of a lease that goes then."""
+        try:
+            return self._stays_with_thread(lease)
+        except Exception:
+            return False  # whoever gives it back meets the same error
+
+    def block_ends(self, lease: Lease) -> None:
+        """Take a lease from its thread, where its last block ends in another one.
+
+        A generator is iterated in several threads, and has a block → that ends in another
+        thread than has the lease, of which nobody tells the end: the lease would be that
+        thread's for ever. It may just begin a statement → both would use one connection →
+        who takes the claim has it. From now on, for a moment later it is in no block.
+        """
+        if lease.flow is None or lease.of_thread is None or lease.flow is flows.current_flow():
+            return
+        if self._stays_if_known(lease):
+            return
+        threads_leases = lease.of_thread()
+        if threads_leases is not None and threads_leases.pop(lease, None) is not None:
+            lease.claim = [None]
 
     def end_flow_of(self, lease: Lease) -> None:
         """Let go of a lease of the calling thread."""
@@ -86,6 +138,22 @@ class LibraryThreadLeases(LeasesBase):
         elif self._is_spare(lease):
             self._spare(lease)  # whose end that of the unit is
 
+    def is_usable(self) -> bool:
+        """Tell if the database answers, as health checks ask; see Django's ``DatabaseWrapper``.
+
+        They call ``ensure_connection()`` first, which has given its connection back here.
+        """
+        if self.connection is not None or not self.is_in_library_thread():
+            return bool(super().is_usable())
+        try:
+            self.ensure_connection()
+        except Error:
+            return False
+        try:
+            return bool(super().is_usable())
+        finally:
+            self.connection_ensured()
+
     def _is_spare(self, lease: Lease) -> bool:
         try:
             return self.is_as_taken(lease)
@@ -103,10 +171,13 @@ class LibraryThreadLeases(LeasesBase):
         The unit ends, or the cursor is dropped, in another thread → both would use one
         connection → who takes the claim has it, and the other one finds none.
         """
+        flow = flows.current_flow()
+        if flow is None or self.leases.get(flow) is not lease:
+            return True  # it is the unit's, or of a cursor that the code reads
         try:
             lease.claim.pop()  # type: ignore[union-attr]
         except IndexError:
-            self.leases.pop(flows.current_flow(), None)  # type: ignore[arg-type]
+            del self.leases[flow]
             return False
         lease.claim = None
         flows.note(lease, self)
@@ -121,8 +192,6 @@ class LibraryThreadLeases(LeasesBase):
             claim.pop()
         except IndexError:
             return
-        if lease.flow is flows.current_flow():
-            self.flow_ends(lease)
-        else:
+        if lease.flow is not flows.current_flow():
             lease.flow = None  # what its thread has of it is that thread's to change
-            self.give_back(lease)
+        self.flow_ends(lease)

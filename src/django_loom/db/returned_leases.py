@@ -169,12 +169,14 @@ class ReturnedLeases(LeasesBase):
 
     def give_back_if_unneeded(self, lease: Lease) -> None:
         """Return a connection when what outlived its flow has ended."""
-        if lease.flow is None and lease.pin is None:
+        if lease.claim:
+            self.end_spare(lease)  # its block has ended in another thread
+        elif lease.flow is None and lease.pin is None:
             if not lease.is_needed:
                 if lease in self.outliving:
                     self.outliving.remove(lease)
                 self.give_back(lease)
-            elif self.unit is not None and self.unit.ended:
+            elif lease.is_left or (self.unit is not None and self.unit.ended):
                 self.end_left_block(lease)
         else:
             self.statement_ends(lease)  # no statement follows a block's last
@@ -188,6 +190,15 @@ class ReturnedLeases(LeasesBase):
         if lease.in_atomic_block or lease.closed_in_transaction:
             lease.connection = connection  # as Django's, closed, until the block ends
         lease.close_left_cursors()
+
+    def close_below_block(self, lease: Lease) -> None:
+        """Close the connection of a block that is left by code which can't wait."""
+        lease.run_on_commit = []
+        if lease.closed_in_transaction or lease.connection is None:
+            return
+        lease.session_is_lost = lease.pin is not None
+        self.close_in_any_state(lease)
+        lease.closed_in_transaction = lease.needs_rollback = True
 
     def let_go(self) -> None:
         """Give back everything: `del connections[alias]` has taken the object away."""

@@ -203,7 +203,8 @@ def innermost(lease: Lease, alias: str, threads_own: Any = None) -> Scope | None
     if lease.pin is not None:
         return lease.pin
     # Code that has the connection object, but whose context does not know the scope.
-    return _first_active(lease.scopes[-1]) if lease.scopes else None
+    blocks = (each for each in reversed(lease.scopes) if each.kind is not Kind.CLOSING)
+    return _first_active(next(blocks, None))
 
 
 @contextmanager
@@ -319,8 +320,8 @@ def end_close(last: Scope) -> None:
         return
     last.active = False
     opened_by_threads.discard(id(last))
-    close_scope(ended)
     last.lease.scopes.remove(last)
+    close_scope(ended)
     ended.mutex.release()  # who waits there finds it ended, and goes to its parent
 
 
@@ -383,9 +384,13 @@ def leave_abandoned(block: Any) -> bool:
 
 
 def _end(scope: Scope) -> None:
+    lease = scope.lease
+    if lease.of_thread is not None and len(lease.scopes) == 1:
+        scope.wrapper.block_ends(lease)
+    # The thread that has the lease finds the block open, and waits for its turn, or none.
+    lease.scopes.remove(scope)
     scope.active = False
     opened_by_threads.discard(id(scope))
-    scope.lease.scopes.remove(scope)
     if scope.entered is not None:
         scope.entered.remove(scope)
         scope.entered = None

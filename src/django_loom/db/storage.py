@@ -121,7 +121,7 @@ class ThreadConnections(dict[str, Any]):
         for connection in self.values():
             # Not one that another thread has lent to this one, as Django's tests do.
             own = getattr(connection, "_thread_ident", None) == self._thread_ident
-            if own and isinstance(connection, LoomDatabaseMixin) and not connection.leased:
+            if own and isinstance(connection, LoomDatabaseMixin):
                 with suppress(Exception):  # at interpreter exit anything may be missing
                     connection.thread_has_ended()
 
@@ -186,6 +186,10 @@ class ConnectionStorage:
         For a function of async code that runs in a thread. Synchronous code may wait in
         the same thread for the async code to end: what that has leased stays, and what the
         thread's own connection objects have.
+
+        Outside a unit, the next function in the thread relies on what this one has done to
+        the session, or on its transaction without autocommit → on a clean connection it would
+        commit each statement, or write to other tables → such a one stays the thread's.
         """
         leases = flows.of_this_thread()
         before = set(leases)
@@ -300,11 +304,15 @@ class ConnectionStorage:
 
 
 def _taken_since(before: set[Lease], leases: flows.ThreadLeases) -> Iterator[tuple[Lease, Any]]:
-    """Take out the leases of a thread that have come, but for those of its own objects."""
+    """Take out the leases of a thread that have come, but for those of its own objects.
+
+    Of those, a clean one goes unless synchronous code waits in the thread.
+    """
     for lease, wrapper in list(leases.items()):
-        is_threads_own = wrapper.unit is None and in_waiting_thread()
-        if lease not in before and not is_threads_own:
-            del leases[lease]
+        is_over = lease not in before
+        if wrapper.unit is None:
+            is_over = not (in_waiting_thread() or wrapper.is_threads_own(lease))
+        if is_over and leases.pop(lease, None) is not None:
             yield lease, wrapper
 
 

@@ -12,6 +12,7 @@ from types import FrameType, TracebackType
 from typing import Any, overload
 
 from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DEFAULT_DB_ALIAS
 from django.db.transaction import Atomic, get_connection
 
@@ -119,9 +120,43 @@ def exit(
             _give_up(block, left.wrapper, left.lease, django_exit, exc or GeneratorExit())
         return
     connection: Any = get_connection(block.using)
-    if not isinstance(connection, LoomDatabaseMixin) or not connection.scopes:
+    left = scopes.of_block(block)
+    if left is not None and _is_elsewhere(left, connection):
+        with scopes.inside(left):
+            try:
+                refuse_in_coroutine("leave transaction.atomic()")
+            except SynchronousOnlyOperation as error:
+                _give_up(block, left.wrapper, left.lease, django_exit, exc or error)
+                if exc is None:
+                    raise
+            else:
+                _exit(block, left.wrapper, django_exit, exc_type, exc, traceback)
+    elif isinstance(connection, LoomDatabaseMixin) and connection.scopes:
+        _exit(block, connection, django_exit, exc_type, exc, traceback)
+    else:
         django_exit(block, exc_type, exc, traceback)
-        return
+
+
+def _is_elsewhere(block: scopes.Scope, connection: Any) -> bool:
+    """Tell if a block is left by code that has another connection, or none.
+
+    Threads of a library iterate over a generator, one after the other, each in a context of
+    its own → the one that ends it knows nothing of the block in it, which nobody else
+    will leave → it is left where it was entered.
+    """
+    if not block.wrapper.leased:
+        return False
+    return connection is not block.wrapper or connection.present_lease() is not block.lease
+
+
+def _exit(
+    block: Atomic,
+    connection: Any,
+    django_exit: Exit,
+    exc_type: type[BaseException] | None,
+    exc: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
     lease = connection.lease_here()
     call = current_call()
     if is_collecting() or (call is not None and call.closing) or isinstance(exc, _NothingCanWait):
@@ -137,21 +172,25 @@ def exit(
     try:
         django_exit(block, exc_type, exc, traceback)
     finally:
+        lease.end_cursors_of_block()
         scopes.end_close(last)
         connection.give_back_if_unneeded(lease)
 
 
 def _give_up(
     block: Atomic,
-    connection: LoomDatabaseMixin,
+    connection: Any,
     lease: Lease,
     django_exit: Exit,
     error: BaseException,
 ) -> None:
     """Leave a block without a wait: close its connection, so that the server rolls back."""
+    close = connection.close
+    if connection.leased and _get_running_loop() is not None:
+        close = partial(connection.close_below_block, lease)  # close() refuses a coroutine
     finish_all(
         [
-            connection.close,
+            close,
             partial(django_exit, block, type(error), error, error.__traceback__),
             partial(scopes.forget_innermost, connection, lease),
             partial(connection.give_back_if_unneeded, lease),

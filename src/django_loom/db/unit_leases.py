@@ -152,6 +152,27 @@ class UnitLeases(LeasesBase):
         if self.unit is not None and self.unit.ended:
             self.end_left_block(lease)
 
+    def thread_ends(self, lease: Lease) -> None:
+        """Let go of the lease of a thread that has ended.
+
+        A plain thread ends in the midst of a block → no unit ever ends it, and the place in
+        the pool would be lost → it is rolled back now, as in Django. But others may go on
+        with a connection that was lent to them, as that of a test to its server.
+        """
+        if lease.scopes and self.unit is None:
+            if self.allow_thread_sharing:
+                return
+            lease.is_left = True
+        self.flow_ends(lease)
+        if lease.is_left:
+            self.end_left_block(lease)
+
+    def thread_has_ended(self) -> None:
+        """Roll back the blocks that functions of async code have left open in the thread."""
+        for lease in list(self.outliving):
+            if lease.scopes:
+                self.thread_ends(lease)
+
     def block_was_left(self, lease: Lease) -> None:
         """Note that the flow which has opened a block has ended in its midst."""
         if self.unit is not None and self.unit.ended:
@@ -162,19 +183,19 @@ class UnitLeases(LeasesBase):
 
         :param ending: of a flow that ends the unit.
         """
-        block = lease.scopes[0] if lease.scopes else None
-        if block is None or block.opener is not None or lease.slot is None:
+        if not lease.scopes or lease.slot is None:
             return
-        end = block.flow_end
-        if not (lease.flow is None if end is None else end.ended or end is ending):
+        if not (lease.is_left or self._is_left(lease, ending)):
             return
         turn = lease.scopes[-1].mutex
-        if not turn.acquire_nowait():
-            return  # somebody is in a statement, and comes by here at its end
+        # Somebody is in a statement, or about to end the block, and comes by here after that.
+        if lease.scopes[-1].kind is scopes.Kind.CLOSING or not turn.acquire_nowait():
+            return
         # A thread's end comes by here when threading has forgotten the thread → a record of the
         # log would make up another one, which stays for ever → nothing is said.
         try:
-            if any(thread.ident == threading.get_ident() for thread in threading.enumerate()):
+            known = (thread.ident for thread in threading.enumerate())
+            if threading.get_ident() in known and not lease.is_left:
                 logger.warning(self._tell_of(lease, _ENTERED))
         finally:
             scopes.abandon(lease)
@@ -182,6 +203,13 @@ class UnitLeases(LeasesBase):
                 self.drop(lease)
             finally:
                 turn.release()
+
+    def _is_left(self, lease: Lease, ending: flows.FlowEnd | None) -> bool:
+        block = lease.scopes[0]
+        if block.opener is not None:
+            return False
+        end = block.flow_end
+        return lease.flow is None if end is None else end.ended or end is ending
 
     def _tell_of(self, lease: Lease, message: str) -> str:
         slot = lease.slot

@@ -345,6 +345,7 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
             return
         of = lease if self.leased else self
         hooks, of.run_on_commit = of.run_on_commit, []
+        lease.end_cursors_of_block()
         scopes.end_close(last)
         # The callbacks lease connections of their own. If the transaction's were
         # held meanwhile, as many as the pool has could wait for one more.

@@ -54,6 +54,10 @@ class PostgreSQLEngine(Engine):
 
     can_reset_session = True
 
+    def ends_with_transaction(self, cursor: Any) -> bool:
+        """Tell if the server has closed a driver's cursor at the end of its transaction."""
+        return not getattr(cursor, "withhold", True)
+
     def is_idle(self, connection: Any, autocommit: bool) -> bool:
         """Tell if the connection is open, with no query, no transaction and no pipeline."""
         # The mode may differ from what we believe, if its change was cut short: what the
