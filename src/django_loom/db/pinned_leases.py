@@ -24,7 +24,7 @@ class PinnedLeases(LeasesBase):
         self.ensure_connection()
         lease = self.lease_here()
         self.pin(lease)
-        if lease.pin is not None and not lease.scopes and self.is_in_library_thread():
+        if lease.pin is not None and not lease.is_needed and self.is_in_library_thread():
             self.end_flow_of(lease)  # the block may end in another thread
         return self.pinned or lease
 
