@@ -1,16 +1,20 @@
 """Django settings of the tests; conftest.py fills in the addresses of the servers."""
 
+import os
+
+# Of the tests that run at once, each process has databases of its own, on one server too.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 POOL = {"min_size": 1, "max_size": 10, "timeout": 10}
 
 DATABASES = {
     "default": {
         "ENGINE": "django_loom.db.postgresql",
-        "NAME": "loom",
+        "NAME": f"loom{WORKER}",
         "OPTIONS": {"pool": POOL},
     },
     "other": {
         "ENGINE": "django_loom.db.postgresql",
-        "NAME": "loom_other",
+        "NAME": f"loom_other{WORKER}",
         "OPTIONS": {"pool": POOL | {"max_size": 4}},
     },
     "sqlite": {
