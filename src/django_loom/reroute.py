@@ -90,7 +90,6 @@ def _call_async_to_sync(original: Any) -> Any:
 
     Plain code of a thread waits there, and the async code is the thread's.
     """
-    from .db.block_jobs import served
 
     @wraps(original)
     def __call__(self: AsyncToSync[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -105,10 +104,10 @@ def _call_async_to_sync(original: Any) -> Any:
             storage: Any = connections._connections
             storage.thread_waits()
         loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
-        with thread_waiting(None if self.force_new_loop else loop) as waiting, served():
+        with thread_waiting(None if self.force_new_loop else loop) as waiting:
             awaitable = self.awaitable(*args, **kwargs)
-            whole = AsyncToSync(partial(waiting.serve, awaitable), self.force_new_loop)
-            return original(whole)
+            served = AsyncToSync(partial(waiting.serve, awaitable), self.force_new_loop)
+            return original(served)
 
     return __call__
 
@@ -164,17 +163,6 @@ def _run_in_thread(original: Any) -> Any:
         return original(self, *before, Flow(child, _leases))
 
     return thread_handler
-
-
-def _past_who_waits_for_us(original: Any) -> Any:
-    """Run what a block on the loop awaits where no function stands that waits for the block."""
-    from .db import block_jobs
-
-    @wraps(original)
-    async def __call__(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return await block_jobs.call(original, self, *args, **kwargs)
-
-    return __call__
 
 
 def _without_cancellations(original: Any) -> Any:
@@ -375,7 +363,6 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("django_loom.bridge.waiting_threads", "loops", _loops_of_threads),
     Rebinding("django_loom.bridge.waiting_threads", "block_thread", _block_thread),
     Rebinding("django_loom.bridge.waiting_threads", "begun_in_thread", _begun_in_thread),
-    Rebinding("asgiref.sync", "SyncToAsync.__call__", _past_who_waits_for_us),
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
     Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),

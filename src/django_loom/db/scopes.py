@@ -72,7 +72,6 @@ class Scope:
         "entered",
         "flow_end",
         "in_generator",
-        "jobs",
         "kind",
         "lease",
         "mutex",
@@ -106,11 +105,6 @@ class Scope:
         self.site: CallSite | None = None
         self.abandoned = False  # its code has never left it
         self.writers: Lock | None = None  # held until it ends, where writers take turns
-        self.jobs: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}  # see jobs_of()
-
-    def jobs_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
-        """Return the lock of functions in threads that its async code awaits, for one at a time."""
-        return self.jobs.setdefault(loop, asyncio.Lock())
 
     def is_within(self, other: Scope) -> bool:
         """Tell if this scope is the other one or inside it."""
