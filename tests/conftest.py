@@ -23,6 +23,17 @@ def pytest_configure() -> None:
     setup_test_environment(debug=False)
 
 
+@pytest.fixture(autouse=True)
+def no_unit_is_left() -> Iterator[None]:
+    """Each test leaves its own thread in no unit of work, which would be that of all others."""
+    yield
+    from django_loom.bridge import unit_variable
+
+    left = unit_variable.get()
+    unit_variable.set(None)  # so that no other test fails for it
+    assert left is None
+
+
 @pytest.fixture(params=LOOPS)
 def loop_runner(request: pytest.FixtureRequest) -> LoopRunner:
     """`loop_runner(function, *args)` or `loop_runner(coroutine)`, once for each kind of loop."""

@@ -382,6 +382,61 @@ def test_per_unit_each_session_of_a_function_lasts(loop_runner: LoopRunner) -> N
         loop_runner(main)
 
 
+def write(name: str) -> None:
+    Author.objects.create(name=name)
+
+
+# While async code reads a server-side cursor: it has the cursor's connection, they the thread's.
+
+
+@each_place
+def test_functions_in_a_readers_body_have_their_threads_session(
+    loop_runner: LoopRunner, serves: bool
+) -> None:
+    async def main() -> None:
+        await Author.objects.abulk_create([Author(name=f"{number}") for number in range(3)])
+        await call(serves, transaction.set_autocommit, False)
+        async for author in Author.objects.aiterator(chunk_size=1):
+            await call(serves, write, f"undone {author.pk}")
+        await call(serves, transaction.rollback)
+        await call(serves, transaction.set_autocommit, True)
+        await call(serves, ask, "SELECT set_config('loom.tag', 'x', false)")
+        async for _ in Author.objects.aiterator(chunk_size=1):
+            assert await call(serves, ask, TAG) == "x"
+            break
+        assert await call(serves, ask, TAG) == "x"
+        await call(serves, connections.close_all)
+        assert await Author.objects.acount() == 3
+
+    loop_runner(main)
+
+
+@each_place
+def test_a_block_that_functions_enter_and_leave_in_a_readers_body_is_whole(
+    loop_runner: LoopRunner, serves: bool
+) -> None:
+    async def block(name: str, *exc: Any) -> None:
+        entered = transaction.atomic()
+        await call(serves, entered.__enter__)
+        await call(serves, write, name)
+        await call(serves, entered.__exit__, *(exc or (None, None, None)))
+
+    async def main() -> None:
+        await Author.objects.abulk_create([Author(name=f"{number}") for number in range(3)])
+        async for author in Author.objects.order_by("pk").aiterator(chunk_size=1):
+            await block(f"{author.name} kept")
+            await block("undone", ValueError, ValueError(), None)
+            if author.name == "1":
+                break
+        await block("undone", ValueError, ValueError(), None)
+        found = [each.name async for each in Author.objects.filter(name__contains="k")]
+        assert sorted(found) == ["0 kept", "1 kept"]
+        assert await Author.objects.acount() == 5
+
+    loop_runner(main)
+    eventually(lambda: in_use() == 0)
+
+
 def test_a_session_of_a_function_ends_with_its_thread() -> None:
     asyncio.run(asyncio.to_thread(ask, "SELECT set_config('loom.tag', 'x', false)"))
     eventually(lambda: in_use() == 0)

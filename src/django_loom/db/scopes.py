@@ -165,10 +165,13 @@ def _readable(scope: Scope | None) -> Scope | None:
 
     Code reads a cursor half-way and begins a unit, such as a request → this would have the
     reader's connection object until the cursor is closed, and another from then on, without
-    what it has put on the first → it has its own from the beginning.
+    what it has put on the first → it has its own from the beginning. So has a function in a
+    thread without a unit: what it leaves in the session, or in a block, is the thread's, and
+    would end with the cursor, whose unit has ended long ago.
     """
     unit = current_unit()
-    if unit is None or unit.is_part:
+    is_threads = unit is None and current_call() is None and _get_running_loop() is None
+    if not is_threads and (unit is None or unit.is_part):
         return scope
     while scope is not None and scope.kind is Kind.CURSOR and scope.unit is not unit:
         scope = _first_active(scope.parent)
