@@ -118,11 +118,16 @@ def database(alias: str, **entry: Any) -> Iterator[None]:
 
 
 @contextmanager
-def second_alias(of: str = "default", **changes: Any) -> Iterator[str]:
-    """Another alias of a database, with a pool of its own."""
+def second_alias(of: str = "default", *, name: str = "", **changes: Any) -> Iterator[str]:
+    """Another alias of a database, with a pool of its own.
+
+    :param name: of the alias; for a test whose code runs in a thread that lives on, and that
+        may have an object of the usual name.
+    """
     entry = deepcopy(settings.DATABASES[of]) | changes
-    with database(f"{of}_again", **entry):
-        yield f"{of}_again"
+    alias = name or f"{of}_again"
+    with database(alias, **entry):
+        yield alias
 
 
 @contextmanager

@@ -378,7 +378,8 @@ def test_per_unit_each_session_of_a_function_lasts(loop_runner: LoopRunner) -> N
         await call(False, connections.close_all)
         assert in_use(alias) == 0
 
-    with second_alias(OPTIONS={"pool": {"max_size": 1, "per_unit": True}}) as alias:
+    options = {"pool": {"max_size": 1, "per_unit": True}}
+    with second_alias(name=f"per_unit_{loop_runner.kind}", OPTIONS=options) as alias:
         loop_runner(main)
 
 
