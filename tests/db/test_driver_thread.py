@@ -6,11 +6,15 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from django_loom import run_sync
 from django_loom.db.driver_thread import DriverThread
+from django_loom.db.sqlite3.connection import SQLiteConnection
 from tests.loops import LoopRunner
 from tests.polling import aeventually, eventually
 
@@ -113,3 +117,25 @@ def test_the_next_statement_is_left_alone(loop_runner: LoopRunner, late: LateSta
     for _ in range(5):
         assert late.thread.run(lambda: late.connection.execute(many).fetchone()) == (300000,)
     assert late.interrupts >= 2
+
+
+def test_a_sqlite_connection_that_is_closed_in_a_transaction_locks_nothing(tmp_path: Path) -> None:
+    """Somebody still has a statement, as the traceback of an exception does."""
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(
+            tmp_path / "db", isolation_level=None, timeout=0, check_same_thread=False
+        )
+
+    connection: Any = SQLiteConnection.open(connect, "sqlite")
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE numbers (number)")
+    cursor.execute("BEGIN")
+    cursor.execute("INSERT INTO numbers VALUES (1)")
+    kept = connection._target.execute("SELECT 1 UNION SELECT 2")
+    assert next(kept) == (1,)
+    connection.close()
+    connection._thread._executor.shutdown()
+    with closing(connect()) as other:
+        other.execute("INSERT INTO numbers VALUES (2)")
+        assert other.execute("SELECT number FROM numbers").fetchall() == [(2,)]

@@ -219,8 +219,11 @@ class ThreadedConnection(_Proxy):
         if self._thread.has_ended:
             return
         try:
-            self._thread.post(self._target.close)
+            self._thread.post(self._close_target)
         except RuntimeError:  # the interpreter is ending, and has ended the thread
-            self._target.close()
+            self._close_target()
         else:
             self._thread.end()
+
+    def _close_target(self) -> None:
+        self._target.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from django_loom.db.driver_thread import DriverThread, ThreadedConnection, ThreadedCursor
@@ -183,3 +184,11 @@ class SQLiteConnection(ThreadedConnection):
     def executescript(self, *args: Any) -> Any:
         """Run statements on a cursor of its own."""
         return self.cursor().executescript(*args)
+
+    def _close_target(self) -> None:
+        # Closed in a transaction, as where its ROLLBACK was cancelled, while somebody still has a
+        # statement → SQLite keeps connection and lock until that is freed (sqlite3_close_v2) →
+        # writers wait until the collector comes by → it is rolled back first.
+        with suppress(Exception):
+            self._target.rollback()
+        self._target.close()
