@@ -50,7 +50,6 @@ class ConnectionPool:
     ) -> None:
         self.alias = alias
         self.options = options
-        self._max_idle = options.max_idle
         self._close_connection = close_connection
         # Reentrant: the garbage collector may run while the lock is held, and end a call
         # whose task was forgotten, which gives its slot back.
@@ -130,12 +129,8 @@ class ConnectionPool:
             fit = not self.is_closed and slot.connection is not None
             if fit:
                 self._count_use(slot)
-                if self._waiters:
-                    self._grant_or(slot, self._idle.append)
-                else:
-                    self._idle.append(slot)
-                if self._idle and self._idle[0].idle_since < slot.idle_since - self._max_idle:
-                    stale = self._take_stale()
+                self._grant_or(slot, self._idle.append)
+                stale = self._take_stale()
         if not fit:
             self.discard(slot, lost=False)
         for connection in stale:
