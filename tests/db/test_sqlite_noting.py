@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, connections, models, transaction
+from django.db import connections, models, transaction
 from django.db.backends.signals import connection_created
 
 import django_loom
@@ -21,6 +21,7 @@ from django_loom.bridge import unit_of_work
 from django_loom.db import registry
 from django_loom.db.sqlite3.session import READING_PRAGMAS, changes_session
 from tests.db.support import aask, ask, database, in_use
+from tests.db.test_sqlite_session import answer, pinned
 from tests.loops import LoopRunner
 from tests.testapp.models import Author, Book
 
@@ -59,17 +60,6 @@ def execute_raw_script(statement: str) -> None:
 def driver(using: str = "sqlite") -> Any:
     connections[using].ensure_connection()
     return connections[using].connection
-
-
-def pinned() -> int:
-    return django_loom.pool("sqlite").statistics().pinned
-
-
-async def answer(sql: str) -> Any:
-    try:
-        return await aask(sql, using="sqlite")
-    except OperationalError:
-        return None  # there is no such table
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
