@@ -25,6 +25,7 @@ from benchmarks.http.__main__ import PACKAGES
 from benchmarks.http.peers import PEERS, specification
 
 REQUESTS = ("hello", "orm", "list", "template", "session")
+CALLS = ("aget", "atomic")
 QUERIES = ("get", "raw")
 FEW, MANY = 40, 240
 METHOD = (
@@ -33,8 +34,9 @@ METHOD = (
     "counts them, in user space. Of each length the least of the repeats counts: whether an answer "
     "of the database is there at once, or has to be waited for, is chance. Requests: the handler "
     "in one process, asyncio, no server, async views and the middleware of `startproject`. "
-    "Queries: no loop; `get` is `get(pk=…)`, `raw` is a cursor with `SELECT 1`; stock is Django's "
-    "own engine."
+    "Calls: outside a request, one after the other on asyncio: `aget(pk=…)`, and two writes in an "
+    "`async with atomic()`. Queries: no loop; `get` is `get(pk=…)`, `raw` is a cursor with "
+    "`SELECT 1`; stock is Django's own engine."
 )
 STOCK, BASE, NOW = "stock", "before", "now"
 STOCK_DJANGO = {
@@ -52,7 +54,8 @@ class ValgrindMissing(Exception):
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
     parser.add_argument("--base", metavar="REVISION", help="count this revision's package too")
-    parser.add_argument("--cases", default=",".join((*REQUESTS, *QUERIES)), help="with commas")
+    cases = ",".join((*REQUESTS, *CALLS, *QUERIES))
+    parser.add_argument("--cases", default=cases, help="with commas")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--save", action="store_true", help="write results/instructions.json")
     return parser.parse_args()

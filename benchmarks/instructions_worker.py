@@ -28,6 +28,24 @@ async def requests(application: Any, route: str, cookie: str, number: int) -> No
     assert set(statuses) == {200}, statuses
 
 
+async def calls(case: str, number: int) -> None:
+    """One after the other, outside a request."""
+    import django_loom
+    from benchmarks.shop.models import Book, Sale
+
+    async def atomic() -> None:
+        async with django_loom.atomic():
+            await Sale.objects.acreate(book_id=1, quantity=1, note="two")
+            assert await Book.objects.filter(pk=1).aupdate(pages=200) == 1
+
+    async def get() -> None:
+        await Book.objects.aget(pk=1)
+
+    call = {"atomic": atomic, "aget": get}[case]
+    for _ in range(number):
+        await call()
+
+
 def queries(case: str) -> Callable[[], Any]:
     from django.db import connection
 
@@ -49,6 +67,8 @@ def main() -> None:
         query = queries(spec["case"])
         for _ in range(spec["number"]):
             query()
+    elif spec["case"] in ("aget", "atomic"):
+        asyncio.run(calls(spec["case"], spec["number"]))
     else:
         asyncio.run(requests(application, spec["case"], spec["cookie"], spec["number"]))
 

@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import CoroutineType
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from django_loom.bridge import (
     Lock,
     Waiter,
     await_,
+    begin_unit,
+    current_unit,
     is_collecting,
     run_sync,
     suspend,
+    unit_of_work,
 )
 from django_loom.exceptions import BridgeError
 from django_loom.offload import executor
 from tests.loops import LoopRunner
+from tests.polling import aeventually
 
 from .tools import echo
 
@@ -203,3 +211,72 @@ def test_a_waiter_that_is_woken_already_need_not_wait() -> None:
     waiter = Waiter()
     waiter.wake()
     assert collected(waiter.wait) is None
+
+
+def test_a_finalizer_may_set_context_variables_in_the_midst_of_set() -> None:
+    """Before 3.12 Python crashes without our help, and so this is a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", SETS_IN_SET], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+SETS_IN_SET = """
+import gc
+from contextvars import ContextVar, copy_context
+import django_loom.bridge
+
+variables = [ContextVar(str(number)) for number in range(40)]
+
+class Finalized:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        for variable in variables:
+            variable.set(object())
+        [b"x" * size for size in range(16, 800, 8)]  # where the freed tree was
+
+def main():
+    for number in range(400):
+        gc.disable()
+        garbage = [Finalized() for _ in range(5)]
+        value, set_value = object(), variables[number % 40].set
+        del garbage
+        gc.set_threshold(gc.get_count()[0] + number % 10)  # so many objects later
+        gc.enable()
+        set_value(value)
+
+copy_context().run(main)
+print("done")
+"""
+
+
+def test_the_interrupted_code_stays_in_its_unit() -> None:
+    """As asgiref copies context variables to where a coroutine is closed, when it is freed."""
+
+    async def waits_for_a_thread(begun: threading.Event, end: threading.Event) -> None:
+        def function() -> None:
+            begun.set()
+            end.wait()
+
+        await sync_to_async(function, thread_sensitive=False)()
+
+    begun, end = threading.Event(), threading.Event()
+    loop = asyncio.new_event_loop()
+
+    async def abandoned() -> None:
+        begin_unit()
+        await waits_for_a_thread(begun, end)
+
+    task = loop.create_task(abandoned())
+    loop.run_until_complete(aeventually(begun.is_set))
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine = task.get_coro()
+    assert isinstance(coroutine, CoroutineType)
+    try:
+        with unit_of_work() as unit:
+            loop.close()
+            assert collected(coroutine.close) is None
+            assert current_unit() is unit
+    finally:
+        end.set()

@@ -8,11 +8,26 @@ in the midst of its lists of objects: it crashes.
 from __future__ import annotations
 
 import gc
+import sys
+from collections import deque
+from contextvars import Context, copy_context
 from threading import get_ident
 from typing import Any
 
+from .unit import Unit, unit_in_context, unit_variable
+
 # The thread that collects; finalizers may let other threads run meanwhile.
 collecting: int | None = None
+
+_unit: Unit | None = None  # of the code that the collector interrupts
+
+# It may start in the midst of ContextVar.set() → a finalizer sets a variable as well, and the
+# first one goes on with a tree of values that is freed: Python crashes → before 3.12, since when
+# it starts between two instructions only, such trees are kept while the instruction may last.
+_STARTS_ANYWHERE = sys.version_info < (3, 12)
+# The last ones do: of the objects that ContextVar.set() makes, at which it may start, are fewer.
+_kept: deque[Context] = deque(maxlen=32)
+_kept_for: tuple[int, int] | None = None  # the frame and its instruction
 
 
 def is_collecting() -> bool:
@@ -21,8 +36,29 @@ def is_collecting() -> bool:
 
 
 def _note(phase: str, info: dict[str, Any]) -> None:
-    global collecting
-    collecting = get_ident() if phase == "start" else None
+    global collecting, _unit
+    if phase == "start":
+        collecting = get_ident()
+        _unit = unit_in_context()
+        if _STARTS_ANYWHERE:
+            _keep_context()
+        return
+    # A coroutine is freed, as its loop was closed, in which asgiref waits for a thread →
+    # asgiref copies the variables of its context to where it is, the code that was
+    # interrupted → that would go on in a unit that is not its own.
+    if unit_in_context() is not _unit:
+        unit_variable.set(_unit)
+    collecting = _unit = None
+
+
+def _keep_context() -> None:
+    global _kept_for
+    frame = sys._getframe(1).f_back  # None where no Python code runs, as at a thread's end
+    instruction = None if frame is None else (id(frame), frame.f_lasti)
+    if instruction is None or instruction != _kept_for:
+        _kept.clear()
+    _kept_for = instruction
+    _kept.append(copy_context())
 
 
 gc.callbacks.append(_note)

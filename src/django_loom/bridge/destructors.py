@@ -20,8 +20,10 @@ def cancel_again(dropped: BaseException | None) -> bool:
 
     Called where the interpreter reports it, which is still in the code that has been cancelled.
     """
+    if not isinstance(dropped, asyncio.CancelledError):
+        return False
     call = current_call()
-    if call is None or call.closing or not isinstance(dropped, asyncio.CancelledError):
+    if call is None or call.closing:
         return False
     task = task_of(call)
     if task is None or not task.cancelling():

@@ -36,10 +36,16 @@ def _lease_attribute(name: str) -> property:
 
     # A property's function is called without the detour by C that other descriptors take.
     def value(wrapper: Any) -> Any:
-        current = getcurrent()
-        if type(current) is SyncCall and scopes_in_context() is None and wrapper.unit is not None:
-            # What present_lease() does, without the call: each query reads some eight.
-            lease = wrapper.shared or wrapper.leases.get(current)
+        # What present_lease() does first, without the call: each query reads some eight.
+        known = scopes_in_context()
+        if known is None:
+            current = getcurrent()
+            if type(current) is SyncCall and wrapper.unit is not None:
+                lease = wrapper.shared or wrapper.leases.get(current)
+            else:
+                lease = wrapper.present_lease()
+        elif (block := known.get(wrapper.alias)) is not None and block.open_on is wrapper:
+            lease = block.lease
         else:
             lease = wrapper.present_lease()
         if lease is not None:
@@ -48,7 +54,7 @@ def _lease_attribute(name: str) -> property:
         return DEFAULTS[name] if name in DEFAULTS else getattr(wrapper.lease_here(), name)
 
     def assign(wrapper: Any, value: Any) -> None:
-        wrapper.lease_here().assign({name: value})
+        setattr(wrapper.lease_here(), name, value)
 
     return property(value, assign)
 
@@ -81,8 +87,12 @@ class LeasedDatabaseMixin(ReturnedLeases, LibraryThreadLeases, UnitLeases, Pinne
     def present_lease(self) -> Lease | None:
         """Return the lease of the calling code, or None."""
         current = getcurrent()
-        if type(current) is SyncCall and scopes_in_context() is None and self.unit is not None:
-            return self.shared or self.leases.get(current)  # as it mostly is, the short way
+        known = scopes_in_context()
+        if known is None:
+            if type(current) is SyncCall and self.unit is not None:  # as it mostly is
+                return self.shared or self.leases.get(current)
+        elif (block := known.get(self.alias)) is not None and block.open_on is self:
+            return block.lease
         scope = scopes.find(self.alias, self if self.unit is None else None)
         if scope is not None and scope.wrapper is self:
             if scope.kind is scopes.Kind.CURSOR:

@@ -75,6 +75,7 @@ class Scope:
         "kind",
         "lease",
         "mutex",
+        "open_on",
         "opener",
         "parent",
         "site",
@@ -93,6 +94,9 @@ class Scope:
         is_block = kind in (Kind.BLOCK, Kind.CLOSING)
         self.mutex = Lock() if is_block else lease.turn
         self.active = True
+        # While it is an open block of a unit's connection object: that. Code whose context
+        # names such a block uses its lease, which needs no search.
+        self.open_on = wrapper if is_block and wrapper.unit is not None else None
         # The thread whose plain code opened it, or None for code on a loop.
         self.thread = get_ident() if current_call() is None else None
         self.unit: Unit | None = current_unit()
@@ -151,7 +155,16 @@ def inside(scope: Scope | None) -> Iterator[None]:
     try:
         yield
     finally:
-        scopes_variable.set(before)
+        scopes_variable.set(_open_ones(before))
+
+
+def _open_ones(known: Mapping[str, Scope] | None) -> Mapping[str, Scope] | None:
+    """Return what a context knows without the scopes that have ended.
+
+    A context that kept them would keep their connection objects, and look for more at each query.
+    """
+    found = ((alias, _first_active(scope)) for alias, scope in (known or {}).items())
+    return {alias: scope for alias, scope in found if scope is not None} or None
 
 
 def _first_active(scope: Scope | None) -> Scope | None:
@@ -315,7 +328,7 @@ def end_close(last: Scope) -> None:
     ended = last.parent
     if not last.active or ended is None:
         return
-    last.active = False
+    last.active, last.open_on = False, None
     opened_by_threads.discard(id(last))
     last.lease.scopes.remove(last)
     close_scope(ended)
@@ -386,7 +399,7 @@ def _end(scope: Scope) -> None:
         scope.wrapper.block_ends(lease)
     # The thread that has the lease finds the block open, and waits for its turn, or none.
     lease.scopes.remove(scope)
-    scope.active = False
+    scope.active, scope.open_on = False, None
     opened_by_threads.discard(id(scope))
     if scope.entered is not None:
         scope.entered.remove(scope)

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from _thread import _local as RealLocal  # threading's keeps the unit's values
-from collections.abc import Hashable, Iterator, Set
+from collections.abc import Hashable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from functools import partial
@@ -132,19 +132,19 @@ class _Threads(RealLocal):
 
 
 # Functions, for it costs to look up a method on a class that has ``__getattr__``.
-def _of_quiet_unit() -> dict[str, Any] | None:
+def _of_quiet_unit(alias: str | None = None) -> Mapping[str, Any] | None:
     """Return the objects of the calling code's unit, if no block or thread can have others.
 
     As it mostly is for a request, which asks some four times.
+
+    :param alias: the only one that is asked for, so that its open block says which it is.
     """
     unit = unit_in_context()
-    if (
-        unit is None
-        or scopes_in_context() is not None
-        or scopes.opened_by_threads
-        or _of_other_engines
-    ):
+    if unit is None or scopes.opened_by_threads or _of_other_engines:
         return None
+    if (known := scopes_in_context()) is not None:
+        block = known.get(alias) if alias is not None else None
+        return {alias: block.open_on} if alias and block and block.open_on else None
     return unit.belongings.get(_KEY, _NO_CONNECTIONS)  # type: ignore[no-any-return]
 
 
@@ -252,7 +252,7 @@ class ConnectionStorage:
             threads_own = self._threads.connections.get(alias) if is_threads_own else None
             if threads_own is not None:
                 return threads_own
-        of_unit = _of_quiet_unit()
+        of_unit = _of_quiet_unit(alias)
         connection = self._present(alias) if of_unit is None else of_unit.get(alias)
         if connection is None:
             unit = current_unit()

@@ -330,6 +330,7 @@ class _Open:
         """End the unit that the block was, if it was one of its own, or that of a thread."""
         if self.of_thread is not None:
             self.of_thread.end()
+        self.scope = None  # which has the connection object, that another unit may get
         if self._token is not None:
             leave_unit(self._token)
         if self._token is not None and self._unit is not None:
