@@ -8,6 +8,8 @@ PYTHON := $(VENV)/bin/python
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 APPS ?=
 ARGS ?=
+# Each has a PostgreSQL of its own, and takes one test module after the other.
+TWO_PROCESSES = -n 2 --dist loadfile
 
 # An interpreter that really runs (a pyenv shim may not) and can make a venv. 3.13 comes first: what
 # tests/django_suite/accepted.toml lists was found with it.
@@ -43,8 +45,8 @@ help: ## Show this list
 setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
 
 .PHONY: test
-test: setup ## Run the tests (ARGS="-k name" for some of them)
-	@$(PYTHON) -m pytest $(ARGS)
+test: setup ## Run the tests in two processes (ARGS="-k name" for some of them)
+	@$(PYTHON) -m pytest $(TWO_PROCESSES) $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style and types
@@ -54,7 +56,7 @@ lint: setup ## Check style and types
 
 .PHONY: test-matrix
 test-matrix: setup ## Run the tests on each supported pair of Python and Django
-	@$(PYTHON) scripts/test_matrix.py $(ARGS)
+	@$(PYTHON) scripts/test_matrix.py $(TWO_PROCESSES) $(ARGS)
 
 .PHONY: docs
 docs: setup ## Build the documentation into build/docs

@@ -54,7 +54,7 @@ def _lease_attribute(name: str) -> property:
         return DEFAULTS[name] if name in DEFAULTS else getattr(wrapper.lease_here(), name)
 
     def assign(wrapper: Any, value: Any) -> None:
-        setattr(wrapper.lease_here(), name, value)
+        vars(wrapper.lease_here())[name] = value
 
     return property(value, assign)
 
