@@ -19,6 +19,10 @@ CALLS = [
     "sync_to_async",
     "sync_to_async, not sensitive",
     "asyncio.to_thread",
+    "run_in_executor",
+    "run_in_executor, our threads",
+    "Executor.run",
+    "Executor.run_bare",
 ]
 METHOD = (
     "One process per loop, on one core. In each round every case in turn runs many times; medians "

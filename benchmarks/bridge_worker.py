@@ -19,6 +19,8 @@ from sqlalchemy.util.concurrency import await_only, greenlet_spawn
 
 from benchmarks.harness import loop_factory, read_spec
 from django_loom.bridge import await_, run_sync
+from django_loom.offload import Executor
+from django_loom.offload.workers import WorkerThreads
 
 # A case does its thing so many times.
 Case = Callable[[int], Awaitable[object]]
@@ -49,6 +51,19 @@ def calls() -> dict[str, Case]:
         "sync_to_async": repeated(sensitive),
         "sync_to_async, not sensitive": repeated(other_thread),
         "asyncio.to_thread": repeated(lambda: asyncio.to_thread(trivial)),
+        **executors(),
+    }
+
+
+def executors() -> dict[str, Case]:
+    """The same by threads: the loop's own, and those of an executor of ours."""
+    loop = asyncio.get_running_loop()
+    threads, ours = WorkerThreads("hops", 1), Executor("hops", 1)
+    return {
+        "run_in_executor": repeated(lambda: loop.run_in_executor(None, trivial)),
+        "run_in_executor, our threads": repeated(lambda: loop.run_in_executor(threads, trivial)),
+        "Executor.run": repeated(lambda: ours.run(trivial)),
+        "Executor.run_bare": repeated(lambda: ours.run_bare(trivial)),
     }
 
 
@@ -104,7 +119,7 @@ async def measure(rounds: int, times: int) -> list[dict[str, Any]]:
     samples = []
     for turn in range(rounds):
         for name in sorted(cases, reverse=bool(turn % 2)):
-            crosses_threads = "to_" in name
+            crosses_threads = "to_" in name or "xecutor" in name
             wall, cpu = await timed(cases[name], times // 10 if crosses_threads else times)
             samples.append({"case": name, "round": turn, "wall_us": wall, "cpu_us": cpu})
     return samples

@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.models import Func, IntegerField, Value
 
 import django_loom
@@ -41,6 +41,18 @@ async def abackend_pid(using: str = "default") -> int:
 
 def in_use(using: str = "default") -> int:
     return django_loom.pool(using).statistics().used
+
+
+def pinned(using: str = "default") -> int:
+    return django_loom.pool(using).statistics().pinned
+
+
+async def answer_of_sqlite(sql: str) -> Any:
+    """The first column of the first row; None if there is no such table."""
+    try:
+        return await aask(sql, using="sqlite")
+    except OperationalError:
+        return None
 
 
 async def let_others_run(turns: int = 20) -> None:

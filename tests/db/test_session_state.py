@@ -32,6 +32,7 @@ from tests.db.support import (
     backend_pid,
     in_use,
     let_others_run,
+    pinned,
     second_alias,
 )
 from tests.loops import LoopRunner, new_loop
@@ -47,10 +48,6 @@ def execute(*statements: str, using: str = "default") -> None:
     with connections[using].cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
-
-
-def pinned(using: str = "default") -> int:
-    return django_loom.pool(using).statistics().pinned
 
 
 # Which statements: each as the server sees it.

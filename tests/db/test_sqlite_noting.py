@@ -20,8 +20,7 @@ from django_loom import await_, run_sync
 from django_loom.bridge import unit_of_work
 from django_loom.db import registry
 from django_loom.db.sqlite3.session import READING_PRAGMAS, changes_session
-from tests.db.support import aask, ask, database, in_use
-from tests.db.test_sqlite_session import answer, pinned
+from tests.db.support import aask, answer_of_sqlite, ask, database, in_use, pinned
 from tests.loops import LoopRunner
 from tests.testapp.models import Author, Book
 
@@ -32,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("sqlite_tables")
 def no_lease_is_left() -> Iterator[None]:
     yield
     connections["sqlite"].close()
-    assert (in_use("sqlite"), pinned()) == (0, 0)
+    assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
 
 
 def execute_raw(statement: str) -> None:
@@ -90,10 +89,10 @@ def test_a_statement_is_seen_whatever_way_it_goes(
     async def main() -> None:
         with unit_of_work():
             await run(partial(way, "PRAGMA query_only = 1"))
-            assert (in_use("sqlite"), pinned()) == (1, 1)
-            assert await answer("PRAGMA query_only") == 1
-        assert (in_use("sqlite"), pinned()) == (0, 0)
-        assert await answer("PRAGMA query_only") == 0
+            assert (in_use("sqlite"), pinned("sqlite")) == (1, 1)
+            assert await answer_of_sqlite("PRAGMA query_only") == 1
+        assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
+        assert await answer_of_sqlite("PRAGMA query_only") == 0
 
     loop_runner(main)
 
@@ -105,7 +104,7 @@ def test_what_only_reads_pins_nothing_whatever_way_it_goes(
     async def main() -> None:
         with unit_of_work():
             await run_sync(way, "PRAGMA table_info(testapp_author)")
-            assert (in_use("sqlite"), pinned()) == (0, 0)
+            assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
 
     loop_runner(main)
 
@@ -152,9 +151,9 @@ def test_a_pragma_that_the_driver_refuses_is_seen(loop_runner: LoopRunner) -> No
     async def main() -> None:
         with unit_of_work():
             await run_sync(change)
-            assert pinned() == 1
-            assert await answer("PRAGMA cache_size") == 77
-        assert await answer("PRAGMA cache_size") != 77
+            assert pinned("sqlite") == 1
+            assert await answer_of_sqlite("PRAGMA cache_size") == 77
+        assert await answer_of_sqlite("PRAGMA cache_size") != 77
 
     loop_runner(main)
 
@@ -285,12 +284,12 @@ def test_a_change_of_the_drivers_object_holds_for_the_unit_and_nobody_after_it(
 ) -> None:
     async def main() -> None:
         before = await run_sync(lambda: look(driver()))
-        assert (in_use("sqlite"), pinned()) == (0, 0)  # to look changes nothing
+        assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)  # to look changes nothing
         with unit_of_work():
             await run(lambda: change(driver()))
-            assert (in_use("sqlite"), pinned()) == (1, 1)
+            assert (in_use("sqlite"), pinned("sqlite")) == (1, 1)
             assert await run_sync(lambda: look(driver())) != before
-        assert (in_use("sqlite"), pinned()) == (0, 0)
+        assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
         assert await run_sync(lambda: look(driver())) == before
         calls.clear()
 
@@ -306,7 +305,7 @@ def test_an_open_blob_is_the_units(loop_runner: LoopRunner) -> None:
         author = await Author.objects.using("sqlite").acreate(name="Ann")
         with unit_of_work():
             assert await run_sync(blob, author.pk) == b"Ann"
-            assert pinned() == 1
+            assert pinned("sqlite") == 1
 
     loop_runner(main)
 
@@ -331,7 +330,7 @@ def test_what_only_looks_at_the_drivers_object_pins_nothing(loop_runner: LoopRun
     async def main() -> None:
         with unit_of_work():
             await run_sync(look)
-            assert (in_use("sqlite"), pinned()) == (0, 0)
+            assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
 
     loop_runner(main)
     beside.close()
@@ -360,7 +359,7 @@ def test_a_row_factory_of_a_cursor_is_the_cursors(loop_runner: LoopRunner) -> No
     async def main() -> None:
         with unit_of_work():
             assert await run_sync(ask_for_row) == 1
-            assert (in_use("sqlite"), pinned()) == (0, 0)
+            assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
 
     loop_runner(main)
 
@@ -384,13 +383,13 @@ def test_a_script_runs_on_the_connection_that_its_code_has_then(loop_runner: Loo
             await_(asyncio.sleep(0))  # the connection goes back
             assert in_use("sqlite") == 0
             cursor.executescript("PRAGMA query_only = 1")
-            assert (in_use("sqlite"), pinned()) == (1, 1)
+            assert (in_use("sqlite"), pinned("sqlite")) == (1, 1)
 
     async def main() -> None:
         with unit_of_work():
             await run_sync(script)
-            assert await answer("PRAGMA query_only") == 1
-        assert await answer("PRAGMA query_only") == 0
+            assert await answer_of_sqlite("PRAGMA query_only") == 1
+        assert await answer_of_sqlite("PRAGMA query_only") == 0
 
     loop_runner(main)
 
@@ -412,7 +411,7 @@ def test_receivers_of_connection_created_make_the_session_that_others_get(
             with unit_of_work():
                 assert await aask("SELECT theirs()", using="sqlite") == "theirs"
                 assert await aask("PRAGMA cache_size", using="sqlite") == 77
-                assert (in_use("sqlite"), pinned()) == (0, 0)
+                assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
 
     registry.close("sqlite")
     connection_created.connect(receiver)
@@ -433,7 +432,7 @@ def test_autocommit_that_is_on_again_pins_nothing(loop_runner: LoopRunner) -> No
     async def main() -> None:
         with unit_of_work():
             await run_sync(write)
-            assert (in_use("sqlite"), pinned()) == (0, 0)
+            assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
         assert await Author.objects.using("sqlite").acount() == 1
 
     loop_runner(main)
@@ -459,7 +458,7 @@ def test_introspection_pins_nothing(loop_runner: LoopRunner) -> None:
     async def main() -> None:
         with unit_of_work():
             await run_sync(look)
-            assert (in_use("sqlite"), pinned()) == (0, 0)
+            assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
 
     loop_runner(main)
 
@@ -479,9 +478,9 @@ def test_the_schema_editor_works_on_one_connection(loop_runner: LoopRunner) -> N
     async def main() -> None:
         with unit_of_work():
             await run_sync(make_and_drop)
-            assert await answer("PRAGMA foreign_keys") == 1
-        assert (in_use("sqlite"), pinned()) == (0, 0)
-        assert await answer("PRAGMA foreign_keys") == 1
+            assert await answer_of_sqlite("PRAGMA foreign_keys") == 1
+        assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
+        assert await answer_of_sqlite("PRAGMA foreign_keys") == 1
 
     try:
         loop_runner(main)

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connections, transaction
+from django.db import connections, transaction
 
-import django_loom
 from django_loom import await_, run_sync
 from django_loom.bridge import unit_of_work
 from django_loom.db.sqlite3.base import SQLiteEngine
 from django_loom.db.sqlite3.connection import SQLiteConnection
-from tests.db.support import aask, in_use
+from tests.db.support import aask, answer_of_sqlite, in_use, pinned
 from tests.loops import LoopRunner
 
 pytestmark = pytest.mark.usefixtures("sqlite_tables")
@@ -55,23 +54,12 @@ NOT_CHANGING = [
 def no_lease_is_left() -> Iterator[None]:
     yield
     connections["sqlite"].close()
-    assert (in_use("sqlite"), pinned()) == (0, 0)
+    assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
 
 
 def execute(statement: str) -> None:
     with connections["sqlite"].cursor() as cursor:
         cursor.execute(statement)
-
-
-def pinned() -> int:
-    return django_loom.pool("sqlite").statistics().pinned
-
-
-async def answer(sql: str) -> Any:
-    try:
-        return await aask(sql, using="sqlite")
-    except OperationalError:
-        return None  # there is no such table
 
 
 @pytest.mark.parametrize(("statement", "sql", "changed"), CHANGING)
@@ -81,11 +69,11 @@ def test_it_holds_for_the_unit_and_nobody_after_it(
     async def main() -> None:
         with unit_of_work():
             await run_sync(execute, statement)
-            assert (in_use("sqlite"), pinned()) == (1, 1)
-            assert await answer(sql) == changed  # in another call of the unit
+            assert (in_use("sqlite"), pinned("sqlite")) == (1, 1)
+            assert await answer_of_sqlite(sql) == changed  # in another call of the unit
         # A session of SQLite's can't be reset: its connection is closed.
-        assert (in_use("sqlite"), pinned()) == (0, 0)
-        assert await answer(sql) != changed
+        assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
+        assert await answer_of_sqlite(sql) != changed
 
     loop_runner(main)
 
@@ -95,7 +83,7 @@ def test_other_statements_pin_nothing(loop_runner: LoopRunner, statement: str) -
     async def main() -> None:
         with unit_of_work():
             await run_sync(execute, statement)
-            assert (in_use("sqlite"), pinned()) == (0, 0)
+            assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
 
     loop_runner(main)
 
@@ -126,7 +114,7 @@ def test_a_connection_that_code_has_closed_itself_is_just_replaced(
     async def main() -> None:
         with unit_of_work():
             await run(close_after, statement)
-        assert (in_use("sqlite"), pinned()) == (0, 0)
+        assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
         assert await aask("SELECT 7", using="sqlite") == 7
 
     with caplog.at_level(logging.INFO, "django_loom"):
@@ -142,7 +130,7 @@ def test_a_block_whose_connection_code_has_closed_frees_its_place(
         with unit_of_work():
             with pytest.raises(Exception, match=r"shutdown|closed"):
                 await run(close_in_block)
-            assert (in_use("sqlite"), pinned()) == (0, 0)
+            assert (in_use("sqlite"), pinned("sqlite")) == (0, 0)
             assert await aask("SELECT 7", using="sqlite") == 7
 
     loop_runner(main)
