@@ -16,9 +16,11 @@ from .db.holders import begin_at
 from .db.lifespan import close_pools, open_pools, sweep_pools
 from .db.transaction import AsyncAtomic
 from .http import handler
+from .http.collector import set_collector
 from .http.handler import LoomHandler
 from .http.hooks import DatabaseHooks
 from .http.lifespan import Lifespan, no_lifespan
+from .offload import close_executors
 
 begin_at(handler)
 
@@ -33,12 +35,13 @@ def get_asgi_application(lifespan: Lifespan = no_lifespan) -> LoomHandler:
     """
     django.setup(set_prefix=False)
     require_app("get_asgi_application() of django_loom.asgi")
-    return LoomHandler(database_hooks(), lifespan)
+    rooms = (_pools, _executors, _view_threads, lifespan, _collector)
+    return LoomHandler(database_hooks(), rooms)
 
 
 def database_hooks() -> DatabaseHooks:
     """Return what the handler asks of the database."""
-    return DatabaseHooks(_atomic, _thread_leases, _before_wait, _pools, serving.begin)
+    return DatabaseHooks(_atomic, _thread_leases, _before_wait, serving.begin)
 
 
 def _atomic(alias: str) -> AsyncAtomic:
@@ -56,8 +59,11 @@ def _before_wait() -> None:
     storage.thread_waits()
 
 
+# What begins and ends with the server's process. Each begins after what it uses, and ends before.
+
+
 @asynccontextmanager
-async def _pools() -> AsyncIterator[None]:
+async def _pools(application: LoomHandler) -> AsyncIterator[None]:
     await open_pools()
     sweeping = asyncio.create_task(sweep_pools())
     try:
@@ -65,3 +71,27 @@ async def _pools() -> AsyncIterator[None]:
     finally:
         sweeping.cancel()
         await close_pools()
+
+
+@asynccontextmanager
+async def _executors(application: LoomHandler) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        close_executors()
+
+
+@asynccontextmanager
+async def _view_threads(application: LoomHandler) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        application.threads.close()
+        application.stream_threads.close()
+
+
+@asynccontextmanager
+async def _collector(application: LoomHandler) -> AsyncIterator[None]:
+    """Set Python's collector when all else has begun, which it need not look at again."""
+    with set_collector(application.settings.GC_THRESHOLD):
+        yield

@@ -29,6 +29,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 
 from .bridge import (
+    ClosedApart,
     await_,
     begin_unit,
     cancel_again,
@@ -163,6 +164,16 @@ def _run_in_thread(original: Any) -> Any:
         return original(self, *before, Flow(child, _leases))
 
     return thread_handler
+
+
+def _closed_apart(original: Any) -> Any:
+    """Let what waits for a thread set no variables where it is closed, in others' code."""
+
+    @wraps(original)
+    async def __call__(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await ClosedApart(original(self, *args, **kwargs))
+
+    return __call__
 
 
 def _without_cancellations(original: Any) -> Any:
@@ -363,6 +374,7 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding("django_loom.bridge.waiting_threads", "loops", _loops_of_threads),
     Rebinding("django_loom.bridge.waiting_threads", "block_thread", _block_thread),
     Rebinding("django_loom.bridge.waiting_threads", "begun_in_thread", _begun_in_thread),
+    Rebinding("asgiref.sync", "SyncToAsync.__call__", _closed_apart),
     Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
     Rebinding("django.db", "connections._connections", _connection_storage),
     Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),

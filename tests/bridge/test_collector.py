@@ -9,27 +9,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import CoroutineType
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 
 from django_loom.bridge import (
     Lock,
     Waiter,
     await_,
-    begin_unit,
-    current_unit,
     is_collecting,
     run_sync,
     suspend,
-    unit_of_work,
 )
 from django_loom.exceptions import BridgeError
 from django_loom.offload import executor
 from tests.loops import LoopRunner
-from tests.polling import aeventually
 
 from .tools import echo
 
@@ -245,38 +239,9 @@ def main():
         gc.set_threshold(gc.get_count()[0] + number % 10)  # so many objects later
         gc.enable()
         set_value(value)
+        context = copy_context()
+        assert all(variable.get() is context[variable] for variable in context)
 
 copy_context().run(main)
 print("done")
 """
-
-
-def test_the_interrupted_code_stays_in_its_unit() -> None:
-    """As asgiref copies context variables to where a coroutine is closed, when it is freed."""
-
-    async def waits_for_a_thread(begun: threading.Event, end: threading.Event) -> None:
-        def function() -> None:
-            begun.set()
-            end.wait()
-
-        await sync_to_async(function, thread_sensitive=False)()
-
-    begun, end = threading.Event(), threading.Event()
-    loop = asyncio.new_event_loop()
-
-    async def abandoned() -> None:
-        begin_unit()
-        await waits_for_a_thread(begun, end)
-
-    task = loop.create_task(abandoned())
-    loop.run_until_complete(aeventually(begun.is_set))
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    coroutine = task.get_coro()
-    assert isinstance(coroutine, CoroutineType)
-    try:
-        with unit_of_work() as unit:
-            loop.close()
-            assert collected(coroutine.close) is None
-            assert current_unit() is unit
-    finally:
-        end.set()

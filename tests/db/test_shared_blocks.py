@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import unittest
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 from unittest import mock
 
@@ -16,9 +18,11 @@ from django.db.transaction import Atomic
 from django.test import TestCase
 
 import django_loom
-from django_loom import run_sync
+from django_loom import await_, run_sync
+from django_loom.bridge import unit_of_work
 from tests.db.support import in_use, let_others_run
 from tests.loops import LoopRunner
+from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
@@ -56,6 +60,115 @@ def test_two_tasks_may_use_one_atomic_object(
         failed = {name: repr(task.exception()) for name, task in tasks.items() if task.exception()}
         assert failed == {fails: "ZeroDivisionError()"}
         assert (await names(), in_use()) == ([name for name in tasks if name != fails], 0)
+
+    loop_runner(main)
+
+
+async def named(block: Any, name: str) -> AsyncIterator[None]:
+    with unit_of_work():
+        async with block:
+            await Author.objects.acreate(name=name)
+            yield
+
+
+@pytest.mark.parametrize("how", ["dropped", "collected"])
+def test_a_generator_that_the_loop_closes_leaves_its_own_block(
+    loop_runner: LoopRunner, how: str
+) -> None:
+    """It does so in a task with the context of whoever dropped it, which is in a block, too."""
+
+    async def main() -> None:
+        block = django_loom.atomic()
+        left: list[Any] = [named(block, "generator")]
+        await asyncio.create_task(anext(left[0]))
+        if how == "collected":
+            left[0] = [left[0], left]
+        with unit_of_work():
+            async with block:
+                await Author.objects.acreate(name="before")
+                left.clear() if how == "dropped" else left.pop()
+                gc.collect()
+                await aeventually(lambda: in_use() == 1)
+                await Author.objects.acreate(name="after")
+        assert (await names(), in_use()) == (["after", "before"], 0)
+
+    loop_runner(main)
+
+
+def test_generators_that_are_ended_in_other_tasks_leave_their_own_blocks(
+    loop_runner: LoopRunner,
+) -> None:
+    """As fixtures of test tools are, one of which fails."""
+
+    async def main() -> None:
+        block = django_loom.atomic()
+        fails, ends = named(block, "fails"), named(block, "ends")
+        for each in (fails, ends):
+            await asyncio.create_task(anext(each))
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.create_task(fails.athrow(ZeroDivisionError))  # type: ignore[attr-defined]
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.create_task(anext(ends))
+        assert (await names(), in_use()) == (["ends"], 0)
+
+    loop_runner(main)
+
+
+def test_a_block_left_by_an_exit_stack_is_the_contexts(loop_runner: LoopRunner) -> None:
+    async def main() -> None:
+        block = django_loom.atomic()
+        inside = asyncio.Event()
+
+        async def other() -> None:
+            async with block:
+                await Author.objects.acreate(name="other")
+                inside.set()
+                await asyncio.sleep(60)
+
+        stack = AsyncExitStack()
+        await stack.enter_async_context(block)
+        await Author.objects.acreate(name="of the stack")
+        task = asyncio.create_task(other(), context=contextvars.Context())
+        await inside.wait()
+        await stack.aclose()
+        task.cancel()
+        await asyncio.wait([task])
+        assert (await names(), in_use()) == (["of the stack"], 0)
+
+    loop_runner(main)
+
+
+def test_tasks_of_one_context_leave_the_blocks_of_other_databases_alone(
+    loop_runner: LoopRunner,
+) -> None:
+    """One waits at its block's end, while the other enters one."""
+
+    async def main() -> None:
+        may_enter, may_end = asyncio.Event(), asyncio.Event()
+
+        async def first() -> None:
+            async with django_loom.atomic():
+                await Author.objects.acreate(name="first")
+                await run_sync(transaction.on_commit, lambda: await_(at_the_end()))
+
+        async def at_the_end() -> None:
+            may_enter.set()
+            await may_end.wait()
+
+        async def second() -> None:
+            await may_enter.wait()
+            async with django_loom.atomic("other"):
+                may_end.set()
+                await asyncio.wait([tasks[0]])
+                await Author.objects.using("other").acreate(name="second")
+                raise ZeroDivisionError
+
+        context = contextvars.copy_context()
+        tasks = [asyncio.create_task(each(), context=context) for each in (first, second)]
+        await asyncio.wait(tasks)
+        assert isinstance(tasks[1].exception(), ZeroDivisionError)
+        assert (await names(), in_use(), in_use("other")) == (["first"], 0, 0)
+        assert not await Author.objects.using("other").aexists()
 
     loop_runner(main)
 

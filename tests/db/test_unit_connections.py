@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import greenlet
 import pytest
@@ -509,5 +511,32 @@ def test_a_context_forgets_the_block_that_it_has_left(loop_runner: LoopRunner, f
                     assert scopes_variable.get() is not None
                     1 / (not fails)
             assert scopes_variable.get() is None
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("what", ["object", "helper", "weakly"])
+def test_what_a_unit_has_made_of_the_object_is_not_the_next_ones(
+    loop_runner: LoopRunner, what: str
+) -> None:
+    known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+    def use() -> bool:
+        """Tell if somebody was here before."""
+        ask("SELECT 1")
+        changed = connection.ops if what == "helper" else present()
+        if changed in known or type(changed).__name__ == "Changed":
+            return True
+        if what == "weakly":
+            known[changed] = True
+        else:
+            changed.__class__ = type("Changed", (type(changed),), {})
+        return False
+
+    async def main() -> None:
+        for _ in range(3):
+            with unit_of_work():
+                assert not await run_sync(use)
+                gc.collect()
 
     loop_runner(main)

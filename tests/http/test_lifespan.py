@@ -128,16 +128,17 @@ def test_a_server_that_is_cancelled_leaves_the_context(loop_runner: LoopRunner) 
     loop_runner(main)
 
 
+HOOKS = DatabaseHooks(lambda alias: lambda view: view, nullcontext, lambda: None)
+
+
 def handler(events: list[str], lifespan: Lifespan = no_lifespan) -> LoomHandler:
     @asynccontextmanager
-    async def pools() -> AsyncIterator[None]:
+    async def pools(application: Any) -> AsyncIterator[None]:
         events.append("pools open")
         yield
         events.append("pools close")
 
-    return LoomHandler(
-        DatabaseHooks(lambda alias: lambda view: view, nullcontext, lambda: None, pools), lifespan
-    )
+    return LoomHandler(HOOKS, (pools, lifespan))
 
 
 def test_the_pools_are_open_for_as_long_as_the_users_context(loop_runner: LoopRunner) -> None:
@@ -165,15 +166,15 @@ def test_the_pools_are_closed_if_the_users_context_fails(loop_runner: LoopRunner
         events: list[str] = []
 
         @asynccontextmanager
-        async def pools() -> AsyncIterator[None]:
+        async def pools(application: Any) -> AsyncIterator[None]:
             try:
                 yield
             finally:
                 events.append("pools close")
 
-        hooks = DatabaseHooks(lambda alias: lambda view: view, nullcontext, lambda: None, pools)
         server = Server()
-        task = server.run(LoomHandler(hooks, lambda application: context([], fails="enter")))
+        failing = LoomHandler(HOOKS, (pools, lambda application: context([], fails="enter")))
+        task = server.run(failing)
         assert (await server.tell(STARTUP))["type"] == "lifespan.startup.failed"
         await task
         assert events == ["pools close"]

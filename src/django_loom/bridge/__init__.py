@@ -4,6 +4,7 @@ Knows the standard library and greenlet, nothing else.
 """
 
 from .calls import run_sync
+from .closing import ClosedApart
 from .collector import is_collecting
 from .destructors import cancel_again
 from .greenlets import Resource, SyncCall, current_call
@@ -31,6 +32,7 @@ from .waiting_threads import in_waiting_thread, thread_waiting, thread_waits
 from .waits import await_, suspend, wait_in_thread_call
 
 __all__ = [
+    "ClosedApart",
     "Lock",
     "Resource",
     "SyncCall",

@@ -14,12 +14,8 @@ from contextvars import Context, copy_context
 from threading import get_ident
 from typing import Any
 
-from .unit import Unit, unit_in_context, unit_variable
-
 # The thread that collects; finalizers may let other threads run meanwhile.
 collecting: int | None = None
-
-_unit: Unit | None = None  # of the code that the collector interrupts
 
 # It may start in the midst of ContextVar.set() → a finalizer sets a variable as well, and the
 # first one goes on with a tree of values that is freed: Python crashes → before 3.12, since when
@@ -36,19 +32,19 @@ def is_collecting() -> bool:
 
 
 def _note(phase: str, info: dict[str, Any]) -> None:
-    global collecting, _unit
-    if phase == "start":
-        collecting = get_ident()
-        _unit = unit_in_context()
-        if _STARTS_ANYWHERE:
-            _keep_context()
-        return
-    # A coroutine is freed, as its loop was closed, in which asgiref waits for a thread →
-    # asgiref copies the variables of its context to where it is, the code that was
-    # interrupted → that would go on in a unit that is not its own.
-    if unit_in_context() is not _unit:
-        unit_variable.set(_unit)
-    collecting = _unit = None
+    global collecting
+    collecting = get_ident() if phase == "start" else None
+    if _STARTS_ANYWHERE and phase == "start":
+        _keep_context()
+    elif _STARTS_ANYWHERE:
+        # A variable remembers the value that it has found last, and does not own it → what a
+        # finalizer has set goes with the tree that set() replaces → entering a context makes
+        # each variable look again.
+        copy_context().run(_nothing)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _keep_context() -> None:

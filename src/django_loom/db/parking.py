@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict, deque
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
 from django.core.signals import setting_changed
 from django.db import connections
@@ -53,7 +54,7 @@ _COUNTERS = {
 class _Snapshot:
     """What an untouched connection object and its helpers have."""
 
-    __slots__ = ("helpers", "own", "owner")
+    __slots__ = ("helpers", "kinds", "own", "owner")
 
     def __init__(self, wrapper: LeasedDatabaseMixin) -> None:
         wrapper.snapshot = self  # a part of what it has, so comparing finds it the same
@@ -61,6 +62,7 @@ class _Snapshot:
         self.own = dict(wrapper.__dict__)
         helpers = [getattr(wrapper, name) for name in _HELPERS]
         self.helpers = [(helper, dict(vars(helper))) for helper in helpers]
+        self.kinds = [type(each) for each in (wrapper, *helpers)]  # code may change the class
 
 
 def remember(wrapper: LeasedDatabaseMixin) -> None:
@@ -76,7 +78,7 @@ def park(of_unit: dict[str, Any], alias: str) -> None:
     wrapper = of_unit[alias]
     # Each of its helpers has it, and so has what we remember of each.
     expected = _OF_OWNER + 2 * len(_HELPERS) + ("wrap_database_errors" in wrapper.__dict__)
-    if references != expected or not _COUNTS_ARE_EXACT:
+    if references != expected or getweakrefcount(wrapper) or not _COUNTS_ARE_EXACT:
         return
     if wrapper.leases or wrapper.pinned is not None or wrapper._execute_wrappers:
         return
@@ -104,6 +106,8 @@ def adopt(alias: str, unit: Unit) -> LeasedDatabaseMixin | None:
 
 
 def _is_untouched(wrapper: Any, snapshot: _Snapshot) -> bool:
+    if [type(wrapper), *(type(helper) for helper, _ in snapshot.helpers)] != snapshot.kinds:
+        return False
     if wrapper.__dict__ != snapshot.own:
         if not _is_same(wrapper, snapshot.own):
             return False

@@ -147,24 +147,18 @@ def inside(scope: Scope | None) -> Iterator[None]:
     ``async with`` may be left in another task than it was entered in: by a test
     tool's fixture, or by the loop that closes a generator.
     """
-    before = scopes_variable.get()
     if scope is None:
         yield
         return
-    _set(scope.wrapper.alias, scope)
+    alias = scope.wrapper.alias
+    before = (scopes_variable.get() or {}).get(alias)
+    _set(alias, scope)
     try:
         yield
     finally:
-        scopes_variable.set(_open_ones(before))
-
-
-def _open_ones(known: Mapping[str, Scope] | None) -> Mapping[str, Scope] | None:
-    """Return what a context knows without the scopes that have ended.
-
-    A context that kept them would keep their connection objects, and look for more at each query.
-    """
-    found = ((alias, _first_active(scope)) for alias, scope in (known or {}).items())
-    return {alias: scope for alias, scope in found if scope is not None} or None
+        # Another task of this context may have entered a block of another database meanwhile.
+        # And a context that kept what has ended would look for more at each query.
+        _set(alias, _first_active(before))
 
 
 def _first_active(scope: Scope | None) -> Scope | None:

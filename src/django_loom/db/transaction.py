@@ -210,17 +210,15 @@ class AsyncAtomic(AsyncContextDecorator):
 
     def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:
         self._arguments = using, savepoint, durable
-        # Blocks that are open now. Which one a task leaves, its context tells; only where
-        # it does not, as in a fixture's teardown, it is the last.
-        self._open: list[_Open] = []
+        self._open: list[_Open] = []  # now
 
     def _recreate_cm(self) -> AsyncAtomic:
         return AsyncAtomic(*self._arguments)
 
     def __aenter__(self) -> Awaitable[None]:
-        return self._enter(_is_in_async_generator())
+        return self._enter(id(sys._getframe(1)), _is_in_async_generator())
 
-    async def _enter(self, in_generator: bool) -> None:
+    async def _enter(self, frame: int, in_generator: bool) -> None:
         # Outside a request the block is a unit: what is in it has the same connection. That of
         # a thread that waits for us is the thread's, which has one.
         unit, loop = current_unit(), _get_running_loop()
@@ -230,7 +228,7 @@ class AsyncAtomic(AsyncContextDecorator):
             of_thread.in_generator = in_generator
         elif unit is None or unit.ended:
             unit, token = begin_unit(is_part=True)
-        opened = _Open(Atomic(*self._arguments), unit, token, of_thread)
+        opened = _Open(Atomic(*self._arguments), frame, unit, token, of_thread)
         try:
             await run_sync(opened.enter, in_generator)
         except GeneratorExit:
@@ -242,13 +240,22 @@ class AsyncAtomic(AsyncContextDecorator):
             raise
         self._open.append(opened)
 
-    async def __aexit__(
+    def __aexit__(
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
+    ) -> Awaitable[None]:
+        return self._exit(id(sys._getframe(1)), exc_type, exc, traceback)
+
+    async def _exit(
+        self,
+        frame: int,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
-        opened = self._take_own()
+        opened = self._take_own(frame)
         if exc is not None and (_get_running_loop() is None or is_collecting()):
             # The garbage collector closes the coroutine, and its loop is gone.
             opened.give_up(exc)
@@ -261,24 +268,42 @@ class AsyncAtomic(AsyncContextDecorator):
         finally:
             opened.leave_unit()
 
-    def _take_own(self) -> _Open:
+    def _take_own(self, frame: int) -> _Open:
+        """Return the block that is left, of those that are open by this object.
+
+        A generator with one of them is left half-way, and the loop closes it in another task,
+        which is in one itself → that task's context tells of the wrong one → the frame with
+        the ``async with`` does not. Only where a block is left in another frame than it was
+        entered, as by an exit stack, the context tells; where it does not, it is the last.
+        """
+        own = [each for each in self._open if each.frame == frame] or self._open
+        opened = self._in_context(own) or own[-1]
+        self._open.remove(opened)
+        return opened
+
+    def _in_context(self, candidates: list[_Open]) -> _Open | None:
         scope = scopes.find(self._arguments[0] or DEFAULT_DB_ALIAS)
         while scope is not None:
-            for opened in self._open:
+            for opened in candidates:
                 if opened.scope is scope:
-                    self._open.remove(opened)
                     return opened
             scope = scope.parent
-        return self._open.pop()
+        return None
 
 
 class _Open:
     """One use of an ``AsyncAtomic``: its block, and the scope that this has opened."""
 
     def __init__(
-        self, block: Atomic, unit: Unit | None, token: Any, of_thread: ThreadBlock | None
+        self,
+        block: Atomic,
+        frame: int,
+        unit: Unit | None,
+        token: Any,
+        of_thread: ThreadBlock | None,
     ) -> None:
         self.block = block
+        self.frame = frame  # the identity of that which lives until it has left the block
         self.of_thread = of_thread
         self.scope: scopes.Scope | None = None
         self._unit = unit

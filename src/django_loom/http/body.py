@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
+from enum import Enum
 from typing import Any
 
 from django_loom.conf import LoomSettings
@@ -30,6 +31,32 @@ logger = logging.getLogger("django_loom")
 WATCH_AFTER_SECONDS = 0.075
 
 
+class BodyState(Enum):
+    """What has come of the body, and what will."""
+
+    ARRIVING = "more of it is to come"
+    COMPLETE = "the last of it is here"
+    REFUSED = "it is too long, or came too slowly"
+    FAILED = "the server could not receive it"
+    CLOSED = "its request has ended before it had come"
+
+
+class WatchState(Enum):
+    """Whether word is wanted that the client has left."""
+
+    NOT_YET = "the request is young, and may have its answer before anybody need watch"
+    DUE = "the client is watched whenever nobody reads"
+    OVER = "the answer is sent: the client may go"
+
+
+class ReaderState(Enum):
+    """What whoever reads the body does now."""
+
+    ABSENT = "nobody waits for more of it"
+    RECEIVING = "it awaits receive() itself"
+    WAITING = "it waits for what the watch receives"
+
+
 class RequestBody:
     """Receives the messages of one request: chunks of its body, then the disconnect.
 
@@ -46,9 +73,9 @@ class RequestBody:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._context = copy_context()  # before anybody has put something of the request into it
+        self.state = BodyState.ARRIVING
         self.disconnected = False
-        self.complete = False
-        self.fault: LoomError | None = None
+        self.fault: LoomError | None = None  # why it is refused
         self._failure: Exception | None = None
         self._receive = receive
         self._settings = settings
@@ -56,12 +83,16 @@ class RequestBody:
         self._chunk = b""  # taken ahead by the watch
         self._received = 0  # bytes
         self._waited = 0.0  # seconds that readers have waited for the client
-        self._reading = False
+        self._reader = ReaderState.ABSENT
+        self._watching = WatchState.NOT_YET
         self._watch: asyncio.Task[None] | None = None
-        self._is_due = False
-        self._is_open = True
         self._progress: asyncio.Future[None] | None = None  # of a reader, for the watch to end
         self._timer = self.loop.call_later(WATCH_AFTER_SECONDS, self._begin_watch)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is here."""
+        return self.state is BodyState.COMPLETE
 
     @property
     def holds_chunk(self) -> bool:
@@ -79,21 +110,24 @@ class RequestBody:
         """
         try:
             while self._wants_more():
-                if not self._is_open:
-                    raise ValueError("The request body is closed: its request has ended.")
                 await self._wait_for_message()
                 if self.disconnected:
                     await asyncio.sleep(0)  # if it is the request's own task: cancelled here
                     raise ClientDisconnected("the client left before it had sent the whole body")
-            if self.fault is not None:
-                raise self.fault
-            if self._failure is not None:
-                raise self._failure
+            self._raise_what_is_wrong()
             chunk, self._chunk = self._chunk, b""
             return chunk
         finally:
-            if self._is_due:
+            if self._watching is WatchState.DUE:
                 self._begin_watch()
+
+    def _raise_what_is_wrong(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+        if self._failure is not None:
+            raise self._failure
+        if self.state is BodyState.CLOSED and not self._chunk:
+            raise ValueError(f"The request body can't be read any more: {self.state.value}.")
 
     def refuse_length(self, length: int) -> None:
         """Refuse a body, without reading it, that is announced as too long in bytes.
@@ -102,58 +136,65 @@ class RequestBody:
         """
         limit = self._settings.MAX_BODY
         if limit is not None and length > limit:
-            self.fault = BodyTooLarge(
-                f"The request body exceeds LOOM['MAX_BODY'], {limit} bytes. Raise it in the "
-                "settings if the site is meant to take such uploads."
+            raise self._refused(
+                BodyTooLarge(
+                    f"The request body exceeds LOOM['MAX_BODY'], {limit} bytes. Raise it in the "
+                    "settings if the site is meant to take such uploads."
+                )
             )
-            raise self.fault
 
     def close(self) -> None:
         """End the watch: the response is sent, and the client free to go."""
-        if not self._is_open:
+        if self._watching is WatchState.OVER:
             return
-        self._is_open = False
-        self._is_due = False
+        self._watching = WatchState.OVER
+        if self.state is BodyState.ARRIVING:
+            self.state = BodyState.CLOSED
         self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None  # a task has us, and its cancellation the frames that have it
 
     def _wants_more(self) -> bool:
-        failed = self.fault is not None or self._failure is not None
-        return not (self._chunk or self.complete or failed)
+        return self.state is BodyState.ARRIVING and not self._chunk
+
+    def _refused(self, fault: LoomError) -> LoomError:
+        self.state, self.fault = BodyState.REFUSED, fault
+        return fault
 
     async def _wait_for_message(self) -> None:
-        if self._reading:
+        if self._reader is not ReaderState.ABSENT:
             raise BodyInUse(
                 "Another task is reading this request body, and would lose what you get of it. "
                 "Read the body in one task, and hand its parts on from there."
             )
         granted = self._settings.BODY_TIMEOUT + self._received / self._settings.BODY_RATE
         started = self.loop.time()
-        self._reading = True
+        is_watched = self._watch is not None and not self._watch.done()
+        self._reader = ReaderState.WAITING if is_watched else ReaderState.RECEIVING
         try:
             async with asyncio.timeout(granted - self._waited):
-                if self._watch is None or self._watch.done():
+                if self._reader is ReaderState.RECEIVING:
                     await self._take_next()
                 else:
                     self._progress = self.loop.create_future()
                     await self._progress
         except TimeoutError:
-            self.fault = BodyTimeout(
-                f"The request body came too slowly: {self._received} bytes in "
-                f"{granted:.0f} s. LOOM['BODY_TIMEOUT'] and LOOM['BODY_RATE'] set the limit."
-            )
-            raise self.fault from None
+            raise self._refused(
+                BodyTimeout(
+                    f"The request body came too slowly: {self._received} bytes in "
+                    f"{granted:.0f} s. LOOM['BODY_TIMEOUT'] and LOOM['BODY_RATE'] set the limit."
+                )
+            ) from None
         finally:
-            self._reading = False
+            self._reader = ReaderState.ABSENT
             self._waited += self.loop.time() - started
 
     async def _take_next(self) -> None:
         try:
             message = await await_in(self._context, self._next_message())
         except Exception as error:  # the server's own: whoever reads gets it, now or later
-            self._failure = error
+            self.state, self._failure = BodyState.FAILED, error
             logger.warning("The server's receive() failed", exc_info=True)
         else:
             self._take(message)
@@ -165,7 +206,8 @@ class RequestBody:
         if message["type"] == "http.disconnect":
             self._disconnect()
             return
-        self.complete = not message.get("more_body", False)
+        if not message.get("more_body", False):
+            self.state = BodyState.COMPLETE
         chunk = message.get("body", b"")
         self._received += len(chunk)
         with suppress(BodyTooLarge):  # read_chunk() raises it, to whoever reads
@@ -173,14 +215,14 @@ class RequestBody:
             self._chunk = chunk
 
     def _disconnect(self) -> None:
-        if self._is_open and not self.disconnected:
+        if self._watching is not WatchState.OVER and not self.disconnected:
             self.disconnected = True
             self._on_disconnect()
 
     def _begin_watch(self) -> None:
-        self._is_due = self.lasted = True
+        self._watching, self.lasted = WatchState.DUE, True
         # A reader that is waiting sees the disconnect itself, and calls this when it is done.
-        if self._reading or self._failure is not None:
+        if self._reader is not ReaderState.ABSENT or self.state is BodyState.FAILED:
             return
         if self._watch is None or self._watch.done():
             self._watch = self.loop.create_task(self._receive_ahead())

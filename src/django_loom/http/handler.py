@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from inspect import CO_COROUTINE
 from types import MethodType
 from typing import Any
@@ -24,32 +23,23 @@ from django_loom.exceptions import (
     FileUnreadable,
     UnsupportedProtocol,
 )
-from django_loom.offload import Executor, close_executors, executors
+from django_loom.offload import Executor, executors
 
 from .arriving import arriving_body, close_uploads
 from .body import Receive, RequestBody
-from .collector import set_collector
-from .files import FilePart, prepare_file, send_file
+from .deliveries import Answer, Delivery, Scope, pick_delivery
+from .files import FilePart, prepare_file
 from .hooks import DatabaseHooks
 from .leaving import tells_of_leaving_only
-from .lifespan import Lifespan, no_lifespan, serve_lifespan
+from .lifespan import Lifespan, in_order, serve_lifespan
 from .placement import runs_in_thread
 from .release import release
 from .request_unit import RequestUnit
 from .requests import LoomRequest
-from .responses import (
-    Send,
-    send_async_content,
-    send_head,
-    send_no_content,
-    send_response,
-    until_client_leaves,
-)
+from .responses import Send, send_response, until_client_leaves
 from .streams import SyncStreams
 from .view_calls import View, ViewCalls
 from .view_threads import ThreadUse, ViewThreads
-
-Scope = dict[str, Any]
 
 FILE_BLOCK_BYTES = 2**18
 _STATUS_OF_FAULT: dict[type, int] = {BodyTooLarge: 413, BodyTimeout: 408}
@@ -66,10 +56,15 @@ class LoomHandler(ASGIHandler):
     request_class = LoomRequest
     _middleware_chain: Any
 
-    def __init__(self, database: DatabaseHooks, lifespan: Lifespan = no_lifespan) -> None:
+    def __init__(self, database: DatabaseHooks, lifespans: Sequence[Lifespan] = ()) -> None:
+        """Make the application.
+
+        :param database: what it asks of the database.
+        :param lifespans: what begins with the server, in this order, and ends with it.
+        """
         self.settings = loom_settings()
         self._database = database
-        self._lifespan = lifespan
+        self._lifespans = lifespans
         self._loop: asyncio.AbstractEventLoop | None = None  # which served last
         queue, leases = self.settings.THREAD_QUEUE, database.thread_leases
         self.threads = ViewThreads(self.settings.THREADS, queue, leases)
@@ -101,7 +96,7 @@ class LoomHandler(ASGIHandler):
         if scope["type"] == "http":
             await super().__call__(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await serve_lifespan(self._life_of_process(), scope, receive, send)
+            await serve_lifespan(in_order(self._lifespans, self), scope, receive, send)
         else:
             raise UnsupportedProtocol(
                 f"This application serves 'http' and 'lifespan', and the server offered "
@@ -128,22 +123,25 @@ class LoomHandler(ASGIHandler):
 
     async def _serve(self, scope: Scope, body: RequestBody, send: Send) -> None:
         with RequestUnit(scope):
-            stream = await run_sync(self._respond, scope, body, send)
-            if stream is not None:
-                await self._send_stream(scope, *stream, body, send)
+            held = await run_sync(self._respond, scope, body, send)
+            if held is not None:
+                request, delivery = held
+                await delivery.send(send)
                 if body.lasted:
-                    _release_later(body, [stream[0]])
+                    _release_later(body, [request])
 
     def _respond(
         self, scope: Scope, body: RequestBody, send: Send
-    ) -> tuple[LoomRequest, Any, FilePart | None] | None:
-        """Serve a request in its greenlet, but for a response that is still to be made.
+    ) -> tuple[LoomRequest, Delivery] | None:
+        """Serve a request in its greenlet, but for an answer that is still to be made.
 
-        :return: that response, its request, and the part of a file that it is.
+        :return: the request, and how its answer goes out.
         """
-        request, response, part = self.answer(scope, body)
-        if response.streaming and request is not None:
-            return request, response, part
+        answer = self.answer(scope, body)
+        request, response, _ = answer
+        delivery = pick_delivery(answer, scope, body, self._streams)
+        if request is not None and delivery is not None:
+            return request, delivery
         try:
             # In this greenlet, as another one for close() costs more than the two waits.
             await_(send_response(response, send, with_content=scope["method"] != "HEAD"))
@@ -154,10 +152,8 @@ class LoomHandler(ASGIHandler):
             _release_later(body, [request])
         return None
 
-    def answer(
-        self, scope: Scope, body: RequestBody
-    ) -> tuple[LoomRequest | None, Any, FilePart | None]:
-        """Take a request through middleware and view; return both, and the part of a file."""
+    def answer(self, scope: Scope, body: RequestBody) -> Answer:
+        """Take a request through middleware and view."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, response = self.create_request(scope, body)
@@ -175,35 +171,7 @@ class LoomHandler(ASGIHandler):
             signals.request_finished.send(sender=self.__class__)
             raise
         response._handler_class = self.__class__
-        return request, response, part
-
-    async def _send_stream(
-        self,
-        scope: Scope,
-        request: LoomRequest,
-        response: Any,
-        part: FilePart | None,
-        body: RequestBody,
-        send: Send,
-    ) -> None:
-        if part is None and not response.is_async:
-            place = _streams_in_thread(request)
-            await self._streams.send(
-                request, response, send, in_thread=place, at_the_end=body.close
-            )
-            return
-        try:
-            await send_head(response, send)
-            if scope["method"] == "HEAD":
-                await send_no_content(send)
-            elif part is not None:
-                extensions = scope.get("extensions") or ()
-                await send_file(part, send, pathsend="http.response.pathsend" in extensions)
-            else:
-                await send_async_content(response, send)
-        finally:
-            body.close()
-            await run_sync(response.close)
+        return Answer(request, response, part)
 
     def make_view_atomic(self, view: View) -> View:
         """Return what calls a view: where it runs, with its body, in its transactions."""
@@ -238,28 +206,10 @@ class LoomHandler(ASGIHandler):
                 raise
             return handled
 
-    @asynccontextmanager
-    async def _life_of_process(self) -> AsyncIterator[Mapping[str, Any] | None]:
-        async with self._database.pools():
-            try:
-                async with self._lifespan(self) as state:
-                    with set_collector(self.settings.GC_THRESHOLD):
-                        yield state
-            finally:
-                self.threads.close()
-                self.stream_threads.close()
-                close_executors()  # which those have used, and which may use the pools
-
 
 def _is_written_async(view: View) -> bool:
     code = getattr(view, "__code__", None)
     return code is not None and bool(code.co_flags & CO_COROUTINE)
-
-
-def _streams_in_thread(request: LoomRequest) -> bool:
-    """Tell where an iterator's code is to run: where its view belongs."""
-    match = request.resolver_match
-    return match is None or runs_in_thread(match.func)
 
 
 def _release_later(body: RequestBody, held: list[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,10 @@ class DatabaseHooks:
     from the pools, and goes back there at its end. ``before_wait()`` is called in such a
     thread after each part of a stream, as the client or the next part may be slow: it gives
     back what nobody needs meanwhile.
-    ``pools()`` is entered when the server starts, and left when it stops. ``serves(loop)`` is
-    called when a loop begins to serve.
+    ``serves(loop)`` is called when a loop begins to serve.
     """
 
     atomic: Callable[[str], Callable[[AsyncView], AsyncView]]
     thread_leases: Callable[[], AbstractContextManager[None]]
     before_wait: Callable[[], None]
-    pools: Callable[[], AbstractAsyncContextManager[None]]
     serves: Callable[[AbstractEventLoop], None] = lambda loop: None

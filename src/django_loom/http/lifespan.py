@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 Message = dict[str, Any]
@@ -17,6 +17,19 @@ logger = logging.getLogger("django_loom")
 async def no_lifespan(application: Any) -> AsyncIterator[None]:
     """Begin and end nothing of the user's."""
     yield
+
+
+@asynccontextmanager
+async def in_order(
+    lifespans: Iterable[Lifespan], application: Any
+) -> AsyncIterator[dict[str, Any]]:
+    """Begin one after the other, and end them the other way round; gives what they give."""
+    given: dict[str, Any] = {}
+    async with AsyncExitStack() as stack:
+        for lifespan in lifespans:
+            begun = await stack.enter_async_context(lifespan(application))
+            given.update(begun or {})
+        yield given
 
 
 async def serve_lifespan(
@@ -34,7 +47,7 @@ async def serve_lifespan(
     state = "startup"
     try:
         async with context as given:
-            if given is not None:
+            if given:
                 scope.setdefault("state", {}).update(given)
             await send({"type": "lifespan.startup.complete"})
             state = "shutdown"

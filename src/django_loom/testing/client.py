@@ -9,6 +9,7 @@ from django.test.client import conditional_content_removal
 
 from django_loom.asgi import database_hooks
 from django_loom.http.body import RequestBody
+from django_loom.http.deliveries import Answer
 from django_loom.http.handler import LoomHandler
 
 from .exchange import Exchange
@@ -66,7 +67,7 @@ class _Application(LoomHandler):
             request._dont_enforce_csrf_checks = not self._enforce_csrf_checks
         return request, error
 
-    def answer(self, scope: dict[str, Any], body: RequestBody) -> Any:
-        request, response, part = super().answer(scope, body)
-        scope[_EXCHANGE].answered(request, response)
-        return request, response, part
+    def answer(self, scope: dict[str, Any], body: RequestBody) -> Answer:
+        answer = super().answer(scope, body)
+        scope[_EXCHANGE].answered(answer.request, answer.response)
+        return answer

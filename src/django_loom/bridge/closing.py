@@ -1,0 +1,42 @@
+"""Coroutines that may be closed by whoever frees them last."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class ClosedApart(Generator[Any, Any, T]):
+    """What a coroutine is awaited by that may set context variables when it is closed.
+
+    A task is freed half-way, as its loop is closed or the garbage collector runs → asgiref's
+    coroutines copy the variables of their context to the present one, in their ``finally`` →
+    that is some other code's, which would go on in a unit and a transaction that are not its
+    own → they are closed in a copy, which nobody uses.
+    """
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self
+
+    def __next__(self) -> Any:
+        return self._coroutine.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Let the coroutine go on."""
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception in the coroutine."""
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """Close the coroutine, in a context of its own."""
+        copy_context().run(self._coroutine.close)
