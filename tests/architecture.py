@@ -19,6 +19,7 @@ LAYERS = [
     {"db", "cache", "mail", "http"},
     {"realtime", "storage"},
     {"reroute_table"},
+    {"replacements"},
     {"reroute", "checks", "asgi"},
     {"apps"},
     {"__init__"},

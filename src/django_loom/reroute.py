@@ -8,43 +8,20 @@ CPU. ``sync_to_async()`` in the user's own code is not touched.
 from __future__ import annotations
 
 import logging
-import sys
-from _threading_local import local as PythonThreadLocal
-from asyncio import _get_running_loop
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial, wraps
 from importlib import import_module
 from operator import attrgetter
-from types import MethodType
 from typing import Any
 
 import asgiref.local
-import asgiref.sync
 import django
-from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, iscoroutinefunction
+from asgiref.sync import SyncToAsync, async_to_sync
 from django.apps import apps
-from django.core.handlers.asgi import ASGIRequest
-from django.db import connections
 
-from .bridge import (
-    ClosedApart,
-    await_,
-    begin_unit,
-    cancel_again,
-    current_call,
-    current_thread_call,
-    current_unit,
-    leave_unit,
-    loop_hidden,
-    run_sync,
-    thread_waiting,
-    wait_in_thread_call,
-)
-from .offload import Flow, executor
-from .reroute_table import CALL_SITES, Policy
-from .units import Local, ThreadLocal, sweep
+from .replacements import database, requests, threads, waiting
+from .reroute_table import CALL_SITES
+from .units import sweep
 
 logger = logging.getLogger("django_loom")
 
@@ -66,53 +43,6 @@ class Rebinding:
     at_load: bool = False
 
 
-def _sync_to_async(policy: Policy) -> Callable[[Any], Any]:
-    """Return what replaces ``sync_to_async`` in the modules of a policy."""
-
-    def replacement(original: Any) -> Any:
-        @wraps(asgiref.sync.sync_to_async)
-        def sync_to_async(
-            func: Any = None, *, thread_sensitive: bool = True, **options: Any
-        ) -> Any:
-            caller = sys._getframe(1).f_code.co_name
-            if func is not None and policy.takes(func, thread_sensitive, caller):
-                return partial(run_sync, func)
-            if func is not None and policy.executor is not None and not thread_sensitive:
-                return partial(executor(policy.executor).run, func)
-            return original(func, thread_sensitive=thread_sensitive, **options)
-
-        return sync_to_async
-
-    return replacement
-
-
-def _call_async_to_sync(original: Any) -> Any:
-    """Await in the loop that runs the caller, if it runs below ``run_sync()``.
-
-    Plain code of a thread waits there, and the async code is the thread's.
-    """
-
-    @wraps(original)
-    def __call__(self: AsyncToSync[..., Any], *args: Any, **kwargs: Any) -> Any:
-        # A loop that runs inside the call has coroutines of its own: asgiref refuses there.
-        if _get_running_loop() is not None:
-            return original(self, *args, **kwargs)
-        if current_call() is not None:
-            return await_(self.awaitable(*args, **kwargs))
-        if current_thread_call() is not None:
-            return wait_in_thread_call(self.awaitable(*args, **kwargs))
-        if current_unit() is not None:  # in a thread, where no `await_()` tells of the wait
-            storage: Any = connections._connections
-            storage.thread_waits()
-        loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
-        with thread_waiting(None if self.force_new_loop else loop) as waiting:
-            awaitable = self.awaitable(*args, **kwargs)
-            served = AsyncToSync(partial(waiting.serve, awaitable), self.force_new_loop)
-            return original(served)
-
-    return __call__
-
-
 def _block_thread(original: Any) -> Any:
     """Let a call block the thread that waits for it, as asgiref does with a plain function.
 
@@ -130,286 +60,71 @@ def _block_thread(original: Any) -> Any:
     return block_thread
 
 
-def _begun_in_thread(original: Any) -> Any:
-    """Let a call know whether it may leave its thread to others while it waits."""
-    from .db.begun import begun_in_thread
-
-    return begun_in_thread
-
-
-def _in_waiting_thread(original: Any) -> Any:
-    """Let ``run_sync()`` know how a function gets to the thread that waits for the caller."""
-    return SyncToAsync
-
-
-def _loops_of_threads(original: Any) -> Any:
-    """Let ``run_sync()`` know the loops that threads wait for."""
-    return AsyncToSync.loop_thread_executors
-
-
-def _leases() -> AbstractContextManager[None]:
-    """Return what is entered around a function that async code runs in a thread."""
-    storage: Any = connections._connections
-    leases: AbstractContextManager[None]
-    leases = getattr(storage, "leases_end", nullcontext)()  # not before the app is ready
-    return leases
-
-
-def _run_in_thread(original: Any) -> Any:
-    """Hold no pooled connection in a thread after the function that async code ran there."""
-
-    @wraps(original)
-    def thread_handler(self: SyncToAsync[..., Any], *args: Any) -> Any:
-        *before, child = args  # which is called in the context of the async code
-        return original(self, *before, Flow(child, _leases))
-
-    return thread_handler
-
-
-def _closed_apart(original: Any) -> Any:
-    """Let what waits for a thread set no variables where it is closed, in others' code."""
-
-    @wraps(original)
-    async def __call__(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return await ClosedApart(original(self, *args, **kwargs))
-
-    return __call__
-
-
-def _without_cancellations(original: Any) -> Any:
-    """Have a cancellation come again that a destructor has raised, and report what is left."""
-
-    @wraps(original)
-    def unraisablehook(unraisable: Any, /) -> None:
-        if not cancel_again(unraisable.exc_value):
-            original(unraisable)
-
-    return unraisablehook
-
-
-def _as_flow(original: Any) -> Any:
-    """Let a function that ``asyncio.to_thread()`` runs be one flow, which ends with it."""
-
-    @wraps(original)
-    async def to_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        flow = Flow(partial(function, *args, **kwargs), _leases)
-        del function, args, kwargs
-        return await original(flow)
-
-    return to_thread
-
-
-def _in_thread_for(work: str) -> Callable[[Any], Any]:
-    """Return what lets synchronous code on a loop do such work in a thread of its executor."""
-
-    def replacement(original: Any) -> Any:
-        @wraps(original)
-        def in_thread(*args: Any, **kwargs: Any) -> Any:
-            return executor(work).call(original, *args, **kwargs)
-
-        return in_thread
-
-    return replacement
-
-
-def _call_method_directly(original: Any) -> Any:
-    """Let the chain of middleware call a bound method where it has an object to call.
-
-    Python calls a method without using the C stack, an object not. Of the C stack each
-    wait copies what is in use, to and fro.
-    """
-
-    @wraps(original)
-    def convert_exception_to_response(get_response: Any) -> Any:
-        method = getattr(get_response, "__call__", None)  # noqa: B004 - only objects have one
-        if isinstance(method, MethodType) and not iscoroutinefunction(get_response):
-            get_response = method
-        return original(get_response)
-
-    return convert_exception_to_response
-
-
-def _csrf_before_body(original: Any) -> Any:
-    """Check a CSRF token in the header before the body is read."""
-    from .http.csrf import check_header_first
-
-    return check_header_first(original)
-
-
-def _remote_user_by_header(original: Any) -> Any:
-    """Look for the user where the async twin does: an ASGI request has no ``REMOTE_USER``."""
-
-    @wraps(original)
-    def process_request(self: Any, request: Any) -> None:
-        if isinstance(request, ASGIRequest):
-            async_to_sync(self.aprocess_request)(request)
-        else:
-            original(self, request)
-
-    return process_request
-
-
-def _by_sync_twin(original: Any) -> Any:
-    """Take the bridge where an async function hashes a password on the loop itself.
-
-    Its synchronous twin does the same, and hashes in a thread.
-    """
-    *path, name = original.__qualname__.split(".")
-    twin_name = ".".join([*path, name.replace("a", "", 1)])
-    twin = attrgetter(twin_name)(import_module(original.__module__))
-
-    @wraps(original)
-    async def replacement(*args: Any, **kwargs: Any) -> Any:
-        # A callback that is async, as acheck_password() takes one, is awaited.
-        args = tuple(async_to_sync(a) if iscoroutinefunction(a) else a for a in args)
-        return await run_sync(twin, *args, **kwargs)
-
-    return replacement
-
-
-def _connection_storage(original: Any) -> Any:
-    """Choose connections by task and call; keep those that this thread has."""
-    from .db.storage import ConnectionStorage
-
-    storage = ConnectionStorage()
-    for alias in connections:
-        if hasattr(original, alias):
-            setattr(storage, alias, getattr(original, alias))
-    return storage
-
-
-def _all_connections(original: Any) -> Any:
-    """Look at the connections that a unit has, without giving it those that it may never use.
-
-    Django does so three times for each request, with signals.
-    """
-    from .db.storage import present_connections
-
-    @wraps(original)
-    def all_connections(self: Any, initialized_only: bool = False) -> Any:
-        if not initialized_only or self is not connections:
-            return original(self, initialized_only)
-        return present_connections()
-
-    return all_connections
-
-
-def _enter_atomic(original: Any) -> Any:
-    """Enter as whoever came before us did, with turns for those who share the connection."""
-    from .db import transaction
-
-    @wraps(original)
-    def __enter__(self: Any) -> None:
-        transaction.enter(self, original)
-
-    return __enter__
-
-
-def _exit_atomic(original: Any) -> Any:
-    from .db import transaction
-
-    @wraps(original)
-    def __exit__(self: Any, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-        transaction.exit(self, original, exc_type, exc_value, traceback)
-
-    return __exit__
-
-
-def _callbacks_without_loop(original: Any) -> Any:
-    """Let callbacks of a commit use the ORM where a coroutine captures them.
-
-    They use the test's own connection, and block the loop of the test alone.
-    """
-
-    @contextmanager
-    def capture(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        block = original.__func__(cls, *args, **kwargs)
-        callbacks = block.__enter__()
-        try:
-            yield callbacks
-        except BaseException as error:
-            if not block.__exit__(type(error), error, error.__traceback__):
-                raise
-        else:
-            with loop_hidden():
-                block.__exit__(None, None, None)
-
-    return classmethod(wraps(original.__func__)(capture))
-
-
-def _as_unit(original: Any) -> Any:
-    """Serve a request of Django's own handlers as a unit of work, as ours does."""
-
-    @wraps(original)
-    async def serve(*args: Any, **kwargs: Any) -> Any:
-        unit, token = begin_unit()
-        try:
-            return await original(*args, **kwargs)
-        finally:
-            leave_unit(token)
-            try:
-                unit.end()
-            except Exception as error:
-                logger.warning("%s", error)
-
-    return serve
-
-
-def _local_of_units(original: Any) -> Any:
-    """Make locals that a unit of work keeps, but where another has replaced the class."""
-    return Local if original in (ThreadLocal, PythonThreadLocal) else original
-
-
 _AUTH = "django.contrib.auth"
-_hash = _in_thread_for("passwords")
+_hash = threads.in_thread_for("passwords")
 
 REBINDINGS: tuple[Rebinding, ...] = (
-    Rebinding("threading", "local", _local_of_units, at_load=True),
-    Rebinding("_threading_local", "local", _local_of_units, at_load=True),
-    Rebinding("sys", "unraisablehook", _without_cancellations),
-    Rebinding("asyncio", "to_thread", _as_flow, at_load=True),
-    Rebinding("asyncio.threads", "to_thread", _as_flow, at_load=True),
-    Rebinding("asgiref.sync", "AsyncToSync.__call__", _call_async_to_sync),
-    Rebinding("django_loom.bridge.waiting_threads", "in_thread", _in_waiting_thread),
-    Rebinding("django_loom.bridge.waiting_threads", "loops", _loops_of_threads),
+    Rebinding("threading", "local", requests.local_of_units, at_load=True),
+    Rebinding("_threading_local", "local", requests.local_of_units, at_load=True),
+    Rebinding("sys", "unraisablehook", threads.without_cancellations),
+    Rebinding("asyncio", "to_thread", threads.as_flow, at_load=True),
+    Rebinding("asyncio.threads", "to_thread", threads.as_flow, at_load=True),
+    Rebinding("asgiref.sync", "AsyncToSync.__call__", waiting.call_async_to_sync),
+    Rebinding("django_loom.bridge.waiting_threads", "in_thread", waiting.in_waiting_thread),
+    Rebinding("django_loom.bridge.waiting_threads", "loops", waiting.loops_of_threads),
     Rebinding("django_loom.bridge.waiting_threads", "block_thread", _block_thread),
-    Rebinding("django_loom.bridge.waiting_threads", "begun_in_thread", _begun_in_thread),
-    Rebinding("asgiref.sync", "SyncToAsync.__call__", _closed_apart),
-    Rebinding("asgiref.sync", "SyncToAsync.thread_handler", _run_in_thread),
-    Rebinding("django.db", "connections._connections", _connection_storage),
-    Rebinding("django.db.utils", "ConnectionHandler.all", _all_connections),
-    Rebinding("django.db.transaction", "Atomic.__enter__", _enter_atomic),
-    Rebinding("django.db.transaction", "Atomic.__exit__", _exit_atomic),
-    Rebinding("django.core.handlers.asgi", "ASGIHandler.handle", _as_unit),
-    Rebinding("django.test.client", "AsyncClientHandler.__call__", _as_unit),
+    Rebinding("django_loom.bridge.waiting_threads", "begun_in_thread", waiting.begun_in_thread),
+    Rebinding("asgiref.sync", "SyncToAsync.__call__", threads.closed_apart),
+    Rebinding("asgiref.sync", "SyncToAsync.thread_handler", threads.run_in_thread),
+    Rebinding("django.db", "connections._connections", database.connection_storage),
+    Rebinding("django.db.utils", "ConnectionHandler.all", database.all_connections),
+    Rebinding("django.db.transaction", "Atomic.__enter__", database.enter_atomic),
+    Rebinding("django.db.transaction", "Atomic.__exit__", database.exit_atomic),
+    Rebinding("django.core.handlers.asgi", "ASGIHandler.handle", requests.as_unit),
+    Rebinding("django.test.client", "AsyncClientHandler.__call__", requests.as_unit),
     Rebinding(
-        "django.test.testcases", "TestCase.captureOnCommitCallbacks", _callbacks_without_loop
+        "django.test.testcases",
+        "TestCase.captureOnCommitCallbacks",
+        database.callbacks_without_loop,
     ),
-    Rebinding("django.core.handlers.base", "convert_exception_to_response", _call_method_directly),
-    Rebinding("django.middleware.csrf", "CsrfViewMiddleware._check_token", _csrf_before_body),
-    Rebinding("django.utils.log", "AdminEmailHandler.send_mail", _in_thread_for("mail")),
+    Rebinding(
+        "django.core.handlers.base", "convert_exception_to_response", requests.call_method_directly
+    ),
+    Rebinding(
+        "django.middleware.csrf", "CsrfViewMiddleware._check_token", requests.csrf_before_body
+    ),
+    Rebinding("django.utils.log", "AdminEmailHandler.send_mail", threads.in_thread_for("mail")),
     # Each module that has these names of its own.
     Rebinding("django.contrib.auth.hashers", "verify_password", _hash),
     Rebinding("django.contrib.auth.hashers", "make_password", _hash),
     Rebinding("django.contrib.auth.base_user", "make_password", _hash, _AUTH),
     Rebinding("django.contrib.auth.models", "make_password", _hash, _AUTH),
-    Rebinding("django.contrib.auth.hashers", "acheck_password", _by_sync_twin, None, (6, 0)),
+    Rebinding("django.contrib.auth.hashers", "acheck_password", threads.by_sync_twin, None, (6, 0)),
     Rebinding(
-        "django.contrib.auth.backends", "ModelBackend.aauthenticate", _by_sync_twin, _AUTH, (6, 1)
+        "django.contrib.auth.backends",
+        "ModelBackend.aauthenticate",
+        threads.by_sync_twin,
+        _AUTH,
+        (6, 1),
     ),
     Rebinding(
-        "django.contrib.auth.base_user", "AbstractBaseUser.acheck_password", _by_sync_twin, _AUTH
+        "django.contrib.auth.base_user",
+        "AbstractBaseUser.acheck_password",
+        threads.by_sync_twin,
+        _AUTH,
     ),
-    Rebinding("django.contrib.auth.models", "UserManager._acreate_user", _by_sync_twin, _AUTH),
+    Rebinding(
+        "django.contrib.auth.models", "UserManager._acreate_user", threads.by_sync_twin, _AUTH
+    ),
     Rebinding(
         "django.contrib.auth.middleware",
         "RemoteUserMiddleware.process_request",
-        _remote_user_by_header,
+        requests.remote_user_by_header,
         _AUTH,
         (6, 1),
     ),
     *(
-        Rebinding(module, "sync_to_async", _sync_to_async(sites.policy), sites.app)
+        Rebinding(module, "sync_to_async", threads.sync_to_async(sites.policy), sites.app)
         for module, sites in CALL_SITES.items()
         if sites.policy.reroutes
     ),

@@ -12,7 +12,7 @@ from django.db import connections
 
 import django_loom
 from django_loom.db import registry
-from django_loom.reroute import _without_cancellations
+from django_loom.replacements.threads import without_cancellations
 from tests import services
 from tests.db.support import MEETING_POINT, NO_MEETING_POINT
 
@@ -44,4 +44,4 @@ def no_lease_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def cancelled_destructors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put our hook above pytest's, which replaces it when the tests begin."""
-    monkeypatch.setattr(sys, "unraisablehook", _without_cancellations(sys.unraisablehook))
+    monkeypatch.setattr(sys, "unraisablehook", without_cancellations(sys.unraisablehook))

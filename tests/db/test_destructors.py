@@ -11,7 +11,7 @@ import pytest
 from django.db import transaction
 
 from django_loom import await_, run_sync
-from django_loom.reroute import _without_cancellations
+from django_loom.replacements.threads import without_cancellations
 from tests.db.support import ask, in_use
 from tests.loops import LoopRunner
 from tests.testapp.models import Author
@@ -135,7 +135,7 @@ def test_an_error_in_a_destructor_is_still_reported(
 ) -> None:
 
     reported: list[object] = []
-    replaced = _without_cancellations(lambda unraisable: reported.append(unraisable.exc_value))
+    replaced = without_cancellations(lambda unraisable: reported.append(unraisable.exc_value))
     monkeypatch.setattr(sys, "unraisablehook", replaced)
     error = ValueError()
 

@@ -35,7 +35,10 @@ class ClosedApart(Generator[Any, Any, T]):
 
     def throw(self, *error: Any) -> Any:
         """Raise an exception in the coroutine."""
-        return self._coroutine.throw(*error)
+        try:
+            return self._coroutine.throw(*error)
+        finally:
+            del error  # this frame is in its traceback
 
     def close(self) -> None:
         """Close the coroutine, in a context of its own."""

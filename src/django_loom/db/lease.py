@@ -15,9 +15,9 @@ from django_loom.bridge import Lock, SyncCall
 from .engine import Engine
 
 if TYPE_CHECKING:
-    from .cursors import ServerSideCursor
     from .pool_slots import Slot
     from .scopes import Scope
+    from .server_side_cursors import ServerSideCursor
 
 
 class LeaseState(enum.Enum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.signals import connection_created
 
-from . import flows, scopes
+from . import flows, sharing, turns
 from .lease import Lease, LeaseState
 from .leases_base import LeasesBase
 from .resetting import time_limit
@@ -35,7 +35,7 @@ class PinnedLeases(LeasesBase):
             return
         if self.unit is None or self.unit.ended:
             return
-        lease.pin = scopes.pin(self, lease)
+        lease.pin = sharing.pin(self, lease)
         self.pinned = lease
         self.share(lease)
         if lease.scopes:
@@ -90,7 +90,7 @@ class PinnedLeases(LeasesBase):
         lease = self.lease_here()
         if not lease.is_stand_in:
             return action(*args)
-        with scopes.turn(lease, self):
+        with turns.turn(lease, self):
             return action(*args)
 
     def end_pin(self) -> None:

@@ -17,7 +17,7 @@ from django_loom.bridge import (
     thread_waits,
 )
 
-from .wrapper import refuse_in_coroutine
+from .refusals import refuse_in_coroutine
 
 
 class Pin:

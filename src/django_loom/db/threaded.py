@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django_loom.bridge import current_call
 
-from . import scopes
+from . import turns
 from .cursors import FetchingCursor, FetchingDebugCursor
 from .driver_thread import ThreadedConnection
 from .engine import Engine
@@ -76,7 +76,7 @@ class ThreadedDatabaseMixin(LoomDatabaseMixin):
             return super()._cursor(name)
         self.close_if_health_check_failed()
         self.ensure_connection()
-        with scopes.turn(self.lease_here(), self):
+        with turns.turn(self.lease_here(), self):
             return super()._cursor(name)
 
     def create_cursor(self, name: str | None = None) -> Any:

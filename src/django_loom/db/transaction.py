@@ -1,4 +1,4 @@
-"""``atomic`` on both sides: Django's own, made aware of tasks, and its async form."""
+"""``atomic`` in async code."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from types import FrameType, TracebackType
 from typing import Any, overload
 
 from asgiref.sync import iscoroutinefunction
-from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DEFAULT_DB_ALIAS
-from django.db.transaction import Atomic, get_connection
+from django.db.transaction import Atomic
 
 from django_loom.bridge import (
     ThreadBlock,
     Unit,
     begin_block,
     begin_unit,
-    current_call,
     current_unit,
-    finish_all,
     is_collecting,
     leave_unit,
     run_in_waiting_thread,
@@ -32,174 +29,10 @@ from django_loom.bridge import (
     thread_waits,
 )
 
-from . import flows, scopes
-from .holders import call_site
-from .lease import Lease, LeaseState
-from .wrapper import LoomDatabaseMixin, refuse_in_coroutine
+from . import scopes
+from .atomic_blocks import NothingCanWait
 
 _SUSPENDABLE = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
-Enter = Callable[[Atomic], None]
-Exit = Callable[..., None]
-
-
-def enter(block: Atomic, django_enter: Enter) -> None:
-    """Enter a block; this is ``Atomic.__enter__`` when the app is installed.
-
-    :param django_enter: what that was before.
-    """
-    connection: Any = get_connection(block.using)
-    if not isinstance(connection, LoomDatabaseMixin):
-        django_enter(block)
-        return
-    refuse_in_coroutine("enter transaction.atomic()")
-    scope, is_outermost = _open_scope(block)
-    connection, lease = scope.wrapper, scope.lease
-    scopes.note_block(scope, block)
-    try:
-        if is_outermost and (writers := connection.writers()) is not None:
-            scopes.wait_to_write(connection, writers)
-            scope.writers = writers
-        if is_outermost and lease.pin is not None:
-            connection.block_begins(lease, lease.autocommit)
-        django_enter(block)
-        connection.note_lease_site(lease)
-        if is_outermost and (lease.pin is not None or lease.open_cursors):
-            flows.note_block(scope)
-            scope.site = call_site()
-        elif connection.leased and lease.flow is not flows.current_flow():
-            flows.note_block(scope)
-    except BaseException:
-        scopes.close_scope(scope)
-        connection.give_back_if_unneeded(lease)
-        raise
-
-
-def _open_scope(block: Atomic) -> tuple[scopes.Scope, bool]:
-    """Take a connection and the turn on it; tell if the block is a transaction's outermost.
-
-    While we wait for the turn, the block or cursor around us may end, and its connection
-    serve somebody else → so we look again at what is ours.
-    """
-    while True:
-        connection: Any = get_connection(block.using)
-        if not connection.in_atomic_block:
-            connection.ensure_connection()
-        lease = connection.lease_here()
-        if lease.is_stand_in:
-            lease = connection.pinned or lease
-        of = lease if connection.leased else connection
-        scope = scopes.open_scope(connection, lease)
-        if scope.parent is None and connection.leased and lease.flow is not flows.current_flow():
-            # The cursor has ended whose reader's connection we were to share → others that
-            # waited with us would use it beside us, and its reader too → none of us does.
-            scopes.close_scope(scope)
-            continue
-        if lease.state is LeaseState.HELD or of.in_atomic_block:
-            return scope, not of.in_atomic_block
-        scopes.close_scope(scope)
-
-
-def exit(
-    block: Atomic,
-    django_exit: Exit,
-    exc_type: type[BaseException] | None,
-    exc: BaseException | None,
-    traceback: TracebackType | None,
-) -> None:
-    """Leave a block; this is ``Atomic.__exit__`` when the app is installed.
-
-    :param django_exit: what that was before.
-    """
-    if scopes.leave_abandoned(block):
-        return
-    if is_collecting() and (left := scopes.of_block(block)) is not None:
-        # The collector runs in whatever code allocates something, and ends a generator that
-        # others have left → the connection found here is that code's, which would lose its
-        # transaction → we go where the block was entered.
-        with scopes.inside(left):
-            _give_up(block, left.wrapper, left.lease, django_exit, exc or GeneratorExit())
-        return
-    connection: Any = get_connection(block.using)
-    left = scopes.of_block(block)
-    if left is not None and _is_elsewhere(left, connection):
-        with scopes.inside(left):
-            try:
-                refuse_in_coroutine("leave transaction.atomic()")
-            except SynchronousOnlyOperation as error:
-                _give_up(block, left.wrapper, left.lease, django_exit, exc or error)
-                if exc is None:
-                    raise
-            else:
-                _exit(block, left.wrapper, django_exit, exc_type, exc, traceback)
-    elif isinstance(connection, LoomDatabaseMixin) and connection.scopes:
-        _exit(block, connection, django_exit, exc_type, exc, traceback)
-    else:
-        django_exit(block, exc_type, exc, traceback)
-
-
-def _is_elsewhere(block: scopes.Scope, connection: Any) -> bool:
-    """Tell if a block is left by code that has another connection, or none.
-
-    Threads of a library iterate over a generator, one after the other, each in a context of
-    its own → the one that ends it knows nothing of the block in it, which nobody else
-    will leave → it is left where it was entered.
-    """
-    if not block.wrapper.leased:
-        return False
-    return connection is not block.wrapper or connection.present_lease() is not block.lease
-
-
-def _exit(
-    block: Atomic,
-    connection: Any,
-    django_exit: Exit,
-    exc_type: type[BaseException] | None,
-    exc: BaseException | None,
-    traceback: TracebackType | None,
-) -> None:
-    lease = connection.lease_here()
-    call = current_call()
-    if is_collecting() or (call is not None and call.closing) or isinstance(exc, _NothingCanWait):
-        _give_up(block, connection, lease, django_exit, exc or GeneratorExit())
-        return
-    try:
-        last = scopes.begin_close(connection, lease)
-    except BaseException as error:
-        # A task of the block still uses the connection, and does not end in time, or
-        # we were cancelled while we waited for it. Neither may commit the block.
-        _give_up(block, connection, lease, django_exit, error)
-        raise
-    try:
-        django_exit(block, exc_type, exc, traceback)
-    finally:
-        lease.end_cursors_of_block()
-        scopes.end_close(last)
-        connection.give_back_if_unneeded(lease)
-
-
-def _give_up(
-    block: Atomic,
-    connection: Any,
-    lease: Lease,
-    django_exit: Exit,
-    error: BaseException,
-) -> None:
-    """Leave a block without a wait: close its connection, so that the server rolls back."""
-    close = connection.close
-    if connection.leased and _get_running_loop() is not None:
-        close = partial(connection.close_below_block, lease)  # close() refuses a coroutine
-    finish_all(
-        [
-            close,
-            partial(django_exit, block, type(error), error, error.__traceback__),
-            partial(scopes.forget_innermost, connection, lease),
-            partial(connection.give_back_if_unneeded, lease),
-        ]
-    )
-
-
-class _NothingCanWait(Exception):
-    """Tells the end of a block that its loop is gone."""
 
 
 class AsyncAtomic(AsyncContextDecorator):
@@ -348,7 +181,7 @@ class _Open:
 
     def give_up(self, error: BaseException) -> None:
         with scopes.inside(self.scope):
-            self.block.__exit__(_NothingCanWait, _NothingCanWait(error), error.__traceback__)
+            self.block.__exit__(NothingCanWait, NothingCanWait(error), error.__traceback__)
         self.leave_unit()
 
     def leave_unit(self) -> None:

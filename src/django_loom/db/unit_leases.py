@@ -10,7 +10,7 @@ from functools import partial
 
 from django_loom.bridge import finish_all
 
-from . import flows, scopes
+from . import blocks, flows, scopes
 from .holders import describe
 from .lease import Lease
 from .leases_base import LeasesBase
@@ -198,7 +198,7 @@ class UnitLeases(LeasesBase):
             if threading.get_ident() in known and not lease.is_left:
                 logger.warning(self._tell_of(lease, _ENTERED))
         finally:
-            scopes.abandon(lease)
+            blocks.abandon(lease)
             try:
                 self.drop(lease)
             finally:

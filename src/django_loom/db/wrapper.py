@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 from asyncio import _get_running_loop
-from collections.abc import Callable
-from functools import cached_property, wraps
+from functools import cached_property
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from asgiref.sync import async_to_sync, iscoroutinefunction
-from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError, OperationalError
 from greenlet import getcurrent
 
 from django_loom.bridge import (
@@ -26,11 +22,14 @@ from django_loom.bridge import (
 from django_loom.conf import require_app
 
 from . import scopes
-from .cursors import LeasedCursor, LeasedDebugCursor, ServerSideCursor
+from .commit_hooks import CommitHooksMixin
+from .cursors import LeasedCursor, LeasedDebugCursor
 from .engine import Engine
 from .lease import Lease, LeaseState
 from .pool_options import PoolOptions
 from .query_capture import QueryCaptureMixin
+from .refusals import not_own, refuse_in_coroutine
+from .server_side_cursors import ServerSideCursor
 
 if TYPE_CHECKING:
     from typing import Any as _Base  # a BaseDatabaseWrapper; Django has no types
@@ -40,61 +39,7 @@ else:
     _Base = object
 
 
-def refuse_in_coroutine(what: str) -> None:
-    """Raise if the caller is a coroutine, which would block its loop.
-
-    :raises SynchronousOnlyOperation: saying what to write instead.
-    """
-    if _get_running_loop() is None or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
-        return
-    raise SynchronousOnlyOperation(
-        f"You cannot {what} straight from a coroutine: it would block the event loop. "
-        "Use the method that starts with an 'a' (await Book.objects.aget(...), "
-        "await book.asave()), or run the synchronous code with "
-        "await django_loom.run_sync(function, ...). For a transaction write "
-        "async with django_loom.atomic()."
-    )
-
-
-def not_own(alias: str) -> DatabaseError:
-    """Return the error of code that has kept another's connection object."""
-    return DatabaseError(
-        f"This connection object to database {alias!r} belongs to another unit of work (a "
-        "request, a run_sync() call, a thread). Take it from django.db.connections where you "
-        "use it, and do not keep it. Make a new cursor there, too."
-    )
-
-
-def session_lost(alias: str) -> OperationalError:
-    """Return the error of code whose unit has lost the connection that was pinned to it."""
-    return OperationalError(
-        f"The connection to database {alias!r} was closed, because a statement on it was "
-        "cancelled and could not be ended. Its session had been changed (SET, LISTEN, an "
-        "advisory lock, a temporary table, autocommit, django_loom.pin()), and is lost. To go on "
-        "with a new one call connection.close(), and change that again."
-    )
-
-
-def _awaited(func: Callable[[], Any]) -> Callable[[], Any]:
-    # A function, for Django's message about one that fails names it.
-    @wraps(func)
-    def callback() -> Any:
-        return async_to_sync(func)()
-
-    return callback
-
-
-class _Committed:
-    """Where Django finds the callbacks of a commit: in place of a connection object."""
-
-    def __init__(self, hooks: list[Any]) -> None:
-        self.run_on_commit = hooks
-
-    def validate_no_atomic_block(self) -> None:
-        """Do nothing: the block has ended."""
-
-
-class LoomDatabaseMixin(QueryCaptureMixin, _Base):
+class LoomDatabaseMixin(QueryCaptureMixin, CommitHooksMixin, _Base):
     """Put before a ``DatabaseWrapper`` class; lets its connections be leased from a pool.
 
     A wrapper is what Django calls a connection. In plain synchronous code without
@@ -318,39 +263,3 @@ class LoomDatabaseMixin(QueryCaptureMixin, _Base):
     def make_debug_cursor(self, cursor: Any) -> Any:
         """Wrap a driver's cursor so that its queries are logged."""
         return self.debug_cursor_class(cursor, self)
-
-    def on_commit(self, func: Callable[[], Any], robust: bool = False) -> None:
-        """Register a callback for the commit; it may be a coroutine function.
-
-        :raises SynchronousOnlyOperation: a coroutine function, from async code
-            outside a transaction, where it would have to be awaited at once.
-        """
-        if _get_running_loop() is not None and not self.in_atomic_block:
-            if iscoroutinefunction(func):
-                raise SynchronousOnlyOperation(
-                    "transaction.on_commit() was given a coroutine function outside a "
-                    "transaction, where it runs at once. Write `await callback()`."
-                )
-            func()
-            return
-        super().on_commit(_awaited(func) if iscoroutinefunction(func) else func, robust)
-
-    def run_and_clear_commit_hooks(self) -> None:
-        """Run the callbacks, which are outside the transaction already."""
-        lease = self.lease_here()
-        last = lease.scopes[-1] if lease.scopes else None
-        # Test helpers call this in the midst of their blocks, which go on.
-        if last is None or last.kind is not scopes.Kind.CLOSING:
-            super().run_and_clear_commit_hooks()
-            return
-        of = lease if self.leased else self
-        hooks, of.run_on_commit = of.run_on_commit, []
-        lease.end_cursors_of_block()
-        scopes.end_close(last)
-        # The callbacks lease connections of their own. If the transaction's were
-        # held meanwhile, as many as the pool has could wait for one more.
-        self.give_back_if_unneeded(lease)
-        if hooks:
-            # Not through a lease: the present one may be another's by now, who shares a
-            # session with us, and in a thread that nobody tells the end of there is none.
-            super().run_and_clear_commit_hooks.__func__(_Committed(hooks))

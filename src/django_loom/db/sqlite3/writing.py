@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
-from django_loom.db import scopes
+from django_loom.db import turns
 from django_loom.db.cursors import FetchingCursorMixin
 
 _READS = re.compile(r"\s*(?:select|pragma|explain|values)\b", re.IGNORECASE)
@@ -28,7 +28,7 @@ class WritingCursorMixin(FetchingCursorMixin):
         writers = db.writers()
         if writers is None or not db.get_autocommit():
             return super()._run(execute, args)
-        scopes.wait_to_write(db, writers)
+        turns.wait_to_write(db, writers)
         try:
             return super()._run(execute, args)
         finally:

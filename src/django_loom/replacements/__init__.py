@@ -1,0 +1,1 @@
+"""What takes the place of foreign names; `reroute.py` puts it there."""
