@@ -54,15 +54,16 @@ _COUNTERS = {
 class _Snapshot:
     """What an untouched connection object and its helpers have."""
 
-    __slots__ = ("helpers", "kinds", "own", "owner")
+    __slots__ = ("helpers", "kind", "own", "owner")
 
     def __init__(self, wrapper: LeasedDatabaseMixin) -> None:
         wrapper.snapshot = self  # a part of what it has, so comparing finds it the same
         self.owner = id(wrapper)  # a copy has it as well, and is not the one
         self.own = dict(wrapper.__dict__)
         helpers = [getattr(wrapper, name) for name in _HELPERS]
-        self.helpers = [(helper, dict(vars(helper))) for helper in helpers]
-        self.kinds = [type(each) for each in (wrapper, *helpers)]  # code may change the class
+        # Their classes, too, which code may change.
+        self.kind = type(wrapper)
+        self.helpers = [(helper, type(helper), dict(vars(helper))) for helper in helpers]
 
 
 def remember(wrapper: LeasedDatabaseMixin) -> None:
@@ -106,17 +107,19 @@ def adopt(alias: str, unit: Unit) -> LeasedDatabaseMixin | None:
 
 
 def _is_untouched(wrapper: Any, snapshot: _Snapshot) -> bool:
-    if [type(wrapper), *(type(helper) for helper, _ in snapshot.helpers)] != snapshot.kinds:
+    if type(wrapper) is not snapshot.kind:
         return False
     if wrapper.__dict__ != snapshot.own:
         if not _is_same(wrapper, snapshot.own):
             return False
         snapshot.own = dict(wrapper.__dict__)  # with what was worked out since, and is kept
-    for place, (helper, before) in enumerate(snapshot.helpers):  # it still has these
+    for place, (helper, kind, before) in enumerate(snapshot.helpers):  # it still has these
+        if type(helper) is not kind:
+            return False
         if helper.__dict__ != before:
             if not _is_same(helper, before):
                 return False
-            snapshot.helpers[place] = helper, dict(vars(helper))
+            snapshot.helpers[place] = helper, kind, dict(vars(helper))
     return True
 
 

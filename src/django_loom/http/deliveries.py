@@ -6,11 +6,10 @@ Each kind of content has its own delivery. The handler picks one, and knows no m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from django_loom.bridge import run_sync
 
-from .body import RequestBody
 from .files import FilePart, send_file
 from .placement import runs_in_thread
 from .requests import LoomRequest
@@ -18,18 +17,9 @@ from .responses import Send, send_async_content, send_head, send_no_content
 from .streams import SyncStreams
 
 Scope = dict[str, Any]
-
-
-class Answer(NamedTuple):
-    """What middleware and view have made of a request.
-
-    ``request`` is None where the head was no request. ``part`` is that of the response's file
-    that is to be sent, if it is one.
-    """
-
-    request: LoomRequest | None
-    response: Any
-    part: FilePart | None = None
+# What middleware and view have made of a request: that, None where the head was none; the
+# response; and what part of its file is to be sent, if it is one.
+Answer = tuple[LoomRequest | None, Any, FilePart | None]
 
 
 class Delivery(Protocol):
@@ -115,16 +105,18 @@ class FlowDelivery:
 
 
 def pick_delivery(
-    answer: Answer, scope: Scope, body: RequestBody, streams: SyncStreams
-) -> Delivery | None:
-    """Return how an answer goes out; None if its content is there as a whole."""
-    request, response, part = answer
-    if request is None or not response.streaming:
-        return None
+    request: LoomRequest,
+    response: Any,
+    part: FilePart | None,
+    scope: Scope,
+    at_the_end: Callable[[], object],
+    streams: SyncStreams,
+) -> Delivery:
+    """Return how an answer goes out whose content is not there as a whole."""
     if part is None and not response.is_async:
-        return FlowDelivery(request, response, body.close, streams)
+        return FlowDelivery(request, response, at_the_end, streams)
     if scope["method"] == "HEAD":
-        return HeadDelivery(response, body.close)
+        return HeadDelivery(response, at_the_end)
     if part is not None:
-        return FileDelivery(response, body.close, part, scope)
-    return AsyncDelivery(response, body.close)
+        return FileDelivery(response, at_the_end, part, scope)
+    return AsyncDelivery(response, at_the_end)

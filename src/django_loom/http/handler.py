@@ -137,11 +137,9 @@ class LoomHandler(ASGIHandler):
 
         :return: the request, and how its answer goes out.
         """
-        answer = self.answer(scope, body)
-        request, response, _ = answer
-        delivery = pick_delivery(answer, scope, body, self._streams)
-        if request is not None and delivery is not None:
-            return request, delivery
+        request, response, part = self.answer(scope, body)
+        if response.streaming and request is not None:
+            return request, pick_delivery(request, response, part, scope, body.close, self._streams)
         try:
             # In this greenlet, as another one for close() costs more than the two waits.
             await_(send_response(response, send, with_content=scope["method"] != "HEAD"))
@@ -171,7 +169,7 @@ class LoomHandler(ASGIHandler):
             signals.request_finished.send(sender=self.__class__)
             raise
         response._handler_class = self.__class__
-        return Answer(request, response, part)
+        return request, response, part
 
     def make_view_atomic(self, view: View) -> View:
         """Return what calls a view: where it runs, with its body, in its transactions."""

@@ -68,6 +68,6 @@ class _Application(LoomHandler):
         return request, error
 
     def answer(self, scope: dict[str, Any], body: RequestBody) -> Answer:
-        answer = super().answer(scope, body)
-        scope[_EXCHANGE].answered(answer.request, answer.response)
-        return answer
+        request, response, part = super().answer(scope, body)
+        scope[_EXCHANGE].answered(request, response)
+        return request, response, part
