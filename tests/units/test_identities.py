@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.test import override_settings
 
-from django_loom import checks
 from django_loom.units import identities
+from django_loom.units.checks import check_locks, check_thread_keys
 
 Write = Callable[[str], str]
 
@@ -56,7 +56,7 @@ def messages(check: Callable[[], list[CheckMessage]], middleware: str) -> list[C
 )
 def test_a_value_kept_by_the_thread_is_a_warning(write: Write, source: str) -> None:
     middleware = write(source)
-    (message,) = messages(checks.check_thread_keys, middleware)
+    (message,) = messages(check_thread_keys, middleware)
     assert isinstance(message, Warning)
     assert message.id == "django_loom.W004"
     assert f" in line {2 + source.count('class')} " in message.msg
@@ -78,7 +78,7 @@ def test_a_value_kept_by_the_thread_is_a_warning(write: Write, source: str) -> N
     ],
 )
 def test_what_keeps_nothing_by_the_thread_is_not_mentioned(write: Write, source: str) -> None:
-    assert messages(checks.check_thread_keys, write(source)) == []
+    assert messages(check_thread_keys, write(source)) == []
 
 
 def test_loaded_modules_of_the_project_are_looked_at_too(write: Write, tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_loaded_modules_of_the_project_are_looked_at_too(write: Write, tmp_path:
     )
     import_module("site_of_the_identities.users")
     with override_settings(MIDDLEWARE=[middleware]):
-        found = [each.msg for each in checks.check_thread_keys()]
+        found = [each.msg for each in check_thread_keys()]
         assert next(each for each in found if "site_of" in each).startswith(
             "site_of_the_identities.users asks for its thread in line 5 (get_ident): "
         )
         with override_settings(LOOM={"THREAD_LOCALS": ["site_of_the_identities.users"]}):
-            assert not [each for each in checks.check_thread_keys() if "site_of" in each.msg]
+            assert not [each for each in check_thread_keys() if "site_of" in each.msg]
 
 
 @pytest.mark.parametrize("lock", ["Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore"])
@@ -109,7 +109,7 @@ def test_loaded_modules_of_the_project_are_looked_at_too(write: Write, tmp_path:
 def test_a_lock_of_threads_in_a_middleware_is_a_warning(
     write: Write, lock: str, source: str
 ) -> None:
-    (message,) = messages(checks.check_locks, write(source.format(lock)))
+    (message,) = messages(check_locks, write(source.format(lock)))
     assert isinstance(message, Warning)
     assert message.id == "django_loom.W005"
     assert f"({lock})" in message.msg
@@ -120,14 +120,14 @@ def test_a_lock_of_threads_in_a_middleware_is_a_warning(
     "source", ["import asyncio\nlock = asyncio.Lock()\n", "Lock = RLock = 1\n"]
 )
 def test_other_locks_are_not_mentioned(write: Write, source: str) -> None:
-    assert messages(checks.check_locks, write(source)) == []
+    assert messages(check_locks, write(source)) == []
 
 
 @pytest.mark.parametrize(
     "middleware",
     ["django.middleware.common.CommonMiddleware", "no.such.middleware.Some", "middleware", "a..b"],
 )
-@pytest.mark.parametrize("check", [checks.check_locks, checks.check_thread_keys])
+@pytest.mark.parametrize("check", [check_locks, check_thread_keys])
 def test_middleware_of_django_and_what_cannot_be_found_are_not_mentioned(
     check: Callable[[], list[CheckMessage]], middleware: str
 ) -> None:

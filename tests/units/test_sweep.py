@@ -14,9 +14,10 @@ from django.core.checks import Warning
 from django.test import override_settings
 from django.utils.functional import SimpleLazyObject
 
-from django_loom import checks, reroute
+from django_loom import reroute
 from django_loom.bridge import unit_of_work
 from django_loom.units import sweep
+from django_loom.units.checks import check_thread_locals
 from tests.units.tools import in_another_unit, in_thread
 
 Older = Callable[..., ModuleType]
@@ -184,7 +185,7 @@ sub = State()
 def test_what_a_library_has_out_of_reach_is_named(older: Older) -> None:
     older("states = [local()]", "library_of_the_test.state")
     reroute.install()
-    (message,) = checks.check_thread_locals()
+    (message,) = check_thread_locals()
     assert str(message.msg).startswith("states in library_of_the_test.state is a ")
 
 
@@ -271,7 +272,7 @@ class Slotted(local):
 def test_what_cannot_be_helped_is_a_warning(older: Older) -> None:
     older(OUT_OF_REACH)
     reroute.install()
-    messages = checks.check_thread_locals()
+    messages = check_thread_locals()
     assert all(isinstance(each, Warning) and each.id == "django_loom.W003" for each in messages)
     names = [str(each.msg).split(" in tests.testapp.older is a ")[0] for each in messages]
     assert names == [
@@ -285,8 +286,8 @@ def test_what_cannot_be_helped_is_a_warning(older: Older) -> None:
     assert "Put 'django_loom' first in INSTALLED_APPS" in str(messages[0].hint)
     assert 'LOOM["THREAD_LOCALS"]' in str(messages[0].hint)
     with override_settings(LOOM={"THREAD_LOCALS": ["tests.testapp.older"]}):
-        assert checks.check_thread_locals() == []
+        assert check_thread_locals() == []
 
 
 def test_a_project_whose_locals_are_all_right_is_not_mentioned() -> None:
-    assert checks.check_thread_locals() == []
+    assert check_thread_locals() == []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
-from django_loom import checks
+import django_loom
 
 from .markdown import code, from_rst
 from .markdown import table as markdown_table
@@ -21,9 +21,15 @@ def table() -> str:
 
 
 def hints() -> Iterator[tuple[str, str]]:
-    """The ids and hints of the messages that the module makes."""
-    for node in ast.walk(ast.parse(inspect.getsource(checks))):
+    """The ids and hints of the messages that the checks make."""
+    for node in nodes():
         if isinstance(node, ast.Call):
             given = {each.arg: each.value for each in node.keywords}
             if "id" in given and "hint" in given:
                 yield ast.literal_eval(given["id"]), ast.literal_eval(given["hint"])
+
+
+def nodes() -> Iterator[ast.AST]:
+    """The source of the checks of all rooms."""
+    for path in sorted(Path(django_loom.__file__).parent.rglob("checks.py")):
+        yield from ast.walk(ast.parse(path.read_text()))
