@@ -12,9 +12,9 @@ import click
 from click.testing import CliRunner
 
 from django_loom.cli.commands import loom
-from django_loom.lab.cli import lab
+from django_loom.lab.analysis.expressions import parse
+from django_loom.lab.cli.main import lab
 from django_loom.lab.experiments import experiment
-from django_loom.lab.expressions import parse
 
 from .blocks import ROOT
 

@@ -20,9 +20,9 @@ from django_loom.conf import LoomSettings
 from django_loom.db.pool_options import PoolOptions
 from django_loom.db.statistics import PoolStatistics
 from django_loom.http.view_threads import ThreadStatistics
-from django_loom.lab.catalogue import KINDS
-from django_loom.lab.cli import lab
+from django_loom.lab.cli.main import lab
 from django_loom.lab.experiments import EXPERIMENTS
+from django_loom.lab.servers.catalogue import KINDS
 from tests.packages.table import rows, versions
 
 pytestmark = pytest.mark.timeout(120)  # the first one waits for the build

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django_loom.lab.catalogue import kind
-from django_loom.lab.latencies import Latencies, Latency
-from django_loom.lab.outcome import Outcome, Sample
-from django_loom.lab.results import LoadResult
+from django_loom.lab.load.latencies import Latencies, Latency
+from django_loom.lab.load.results import LoadResult
+from django_loom.lab.runs.outcome import Outcome, Sample
+from django_loom.lab.servers.catalogue import kind
 
 CONDITIONS: dict[str, Any] = {
     "python": "CPython 3.13.0",

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from django_loom.lab.assertions import Verdict, verdicts
-from django_loom.lab.cli import lab
+from django_loom.lab.analysis.assertions import Verdict, verdicts
+from django_loom.lab.analysis.expressions import DEEPEST, ExpressionError, parse
+from django_loom.lab.analysis.figures import Figures
+from django_loom.lab.cli.main import lab
 from django_loom.lab.exceptions import UsageError
-from django_loom.lab.expressions import DEEPEST, ExpressionError, parse
-from django_loom.lab.figures import Figures
-from django_loom.lab.outcome import Outcome
+from django_loom.lab.runs.outcome import Outcome
 from tests.lab.outcomes import load_result, outcome, usual
 
 FIGURES = Figures(usual())

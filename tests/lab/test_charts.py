@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from matplotlib import pyplot
 
-from django_loom.lab.charts import drawn, keep_height
+from django_loom.lab.reports.charts import drawn, keep_height
 
 
 @pytest.mark.parametrize("value", [10.0, 5.0, 1.0, 2000 / 3])

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from django_loom.lab import cli as cli_module
-from django_loom.lab import cli_load as cli_load_module
-from django_loom.lab import finishing as finishing_module
-from django_loom.lab.calibration import null_server
-from django_loom.lab.cli import lab
-from django_loom.lab.experiment import Depth, Experiment
-from django_loom.lab.latencies import Latencies
-from django_loom.lab.outcome import Outcome
-from django_loom.lab.plan import LoadPlan
-from django_loom.lab.results import LoadResult
+from django_loom.lab.cli import command_end as finishing_module
+from django_loom.lab.cli import loads as cli_load_module
+from django_loom.lab.cli import main as cli_module
+from django_loom.lab.cli.main import lab
+from django_loom.lab.experiments.experiment import Depth, Experiment
+from django_loom.lab.generators.calibration import null_server
+from django_loom.lab.load.latencies import Latencies
+from django_loom.lab.load.plan import LoadPlan
+from django_loom.lab.load.results import LoadResult
+from django_loom.lab.runs.outcome import Outcome
 from tests.lab.outcomes import load_result, outcome, usual
 from tests.lab.processes import is_running
 from tests.polling import eventually
@@ -287,7 +287,7 @@ def test_a_real_experiment_from_start_to_report(tmp_path: Path) -> None:
 # A shell ignores SIGINT for what it runs in the background, and its children inherit that.
 INTERRUPTIBLE_LAB = """
 import signal
-from django_loom.lab.cli import lab
+from django_loom.lab.cli.main import lab
 signal.signal(signal.SIGINT, signal.default_int_handler)
 lab()
 """

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from django_loom.lab import servers as servers_module
-from django_loom.lab.alike import check_alike
-from django_loom.lab.cli import lab
+from django_loom.lab.cli.main import lab
 from django_loom.lab.exceptions import ServerError, UsageError
-from django_loom.lab.project import Project, described
-from django_loom.lab.project_modules import write_modules
-from django_loom.lab.servers import Answer
+from django_loom.lab.servers import server as servers_module
+from django_loom.lab.servers.project import Project, described
+from django_loom.lab.servers.project_modules import write_modules
+from django_loom.lab.servers.same_answers import check_alike
+from django_loom.lab.servers.server import Answer
 
 SETTINGS = """
 SECRET_KEY = "of a test"
@@ -66,7 +66,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    monkeypatch.setattr("django_loom.lab.cli_compare.signal.signal", lambda *args: None)
+    monkeypatch.setattr("django_loom.lab.cli.compare.signal.signal", lambda *args: None)
     yield package.parent
     assert not list(temporary.iterdir())
 

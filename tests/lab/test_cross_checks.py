@@ -11,16 +11,23 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from django_loom.lab.cli import lab
-from django_loom.lab.cross_checks import NO_KEEP_ALIVE, NO_KEEP_ALIVE_NOTE, cross_checked
-from django_loom.lab.joining import joined
-from django_loom.lab.other_generators import AB, WRK, Found, Tool, missing_note, on_the_path
-from django_loom.lab.outcome import CrossCheck, Outcome, Sample
-from django_loom.lab.plan import LoadPlan
-from django_loom.lab.programs import ProgramError, run_program
-from django_loom.lab.reading import read_outcome
-from django_loom.lab.reports import write_report
-from django_loom.lab.tables import report
+from django_loom.lab.cli.main import lab
+from django_loom.lab.generators.cross_checks import NO_KEEP_ALIVE, NO_KEEP_ALIVE_NOTE, cross_checked
+from django_loom.lab.generators.other_generators import (
+    AB,
+    WRK,
+    Found,
+    Tool,
+    missing_note,
+    on_the_path,
+)
+from django_loom.lab.load.plan import LoadPlan
+from django_loom.lab.reports.report_files import write_report
+from django_loom.lab.reports.tables import report
+from django_loom.lab.runs.joined_outcome import joined
+from django_loom.lab.runs.outcome import CrossCheck, Outcome, Sample
+from django_loom.lab.runs.outcome_file import read_outcome
+from django_loom.lab.servers.programs import ProgramError, run_program
 from tests.lab.outcomes import load_result, usual
 
 AB_OUTPUT = """\
@@ -150,10 +157,14 @@ def test_keep_alive_that_only_ab_did_not_get_is_remarked(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prints(programs, "ab", AB_OUTPUT.replace("requests:    390", "requests:    0"))
-    monkeypatch.setattr("django_loom.lab.cross_checks.wait_until_idle", lambda plan: True)
+    monkeypatch.setattr(
+        "django_loom.lab.generators.cross_checks.wait_until_idle", lambda plan: True
+    )
     (check,) = cross_checked([AB], ("loom", 20), PLAN, SAMPLES)
     assert check.remark == NO_KEEP_ALIVE
-    monkeypatch.setattr("django_loom.lab.cross_checks.wait_until_idle", lambda plan: False)
+    monkeypatch.setattr(
+        "django_loom.lab.generators.cross_checks.wait_until_idle", lambda plan: False
+    )
     (check,) = cross_checked([AB], ("loom", 20), PLAN, SAMPLES)
     assert check.remark == ""
 
@@ -242,7 +253,7 @@ def test_joined_runs_have_the_median_of_theirs() -> None:
 
 @pytest.mark.skipif(not (shutil.which("ab") and shutil.which("wrk")), reason="needs ab and wrk")
 def test_a_real_cross_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_loom.lab.cli.signal.signal", lambda *args: None)
+    monkeypatch.setattr("django_loom.lab.cli.main.signal.signal", lambda *args: None)
     options = ["-c", "2", "--wait", "0.01", "--repeats", "1", "--seconds", "0.1", "--cross-check"]
     command = ["run", "concurrency", *options, "--servers", "aiohttp,loom", "--out", str(tmp_path)]
     result = CliRunner().invoke(lab, command, catch_exceptions=False)

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from django_loom.lab import runner as runner_module
-from django_loom.lab.catalogue import KINDS, Kind, kind
-from django_loom.lab.environment import environment
+from django_loom.lab.analysis.model import expected_rate, time_across_all, time_per_request
 from django_loom.lab.exceptions import ServerError, UsageError
-from django_loom.lab.experiment import Depth
 from django_loom.lab.experiments import EXPERIMENTS, experiment
-from django_loom.lab.model import expected_rate, time_across_all, time_per_request
-from django_loom.lab.plan import LoadPlan
-from django_loom.lab.results import LoadResult
-from django_loom.lab.runner import run, schedule
+from django_loom.lab.experiments.experiment import Depth
+from django_loom.lab.load.plan import LoadPlan
+from django_loom.lab.load.results import LoadResult
+from django_loom.lab.runs import runner as runner_module
+from django_loom.lab.runs.runner import run, schedule
+from django_loom.lab.servers.catalogue import KINDS, Kind, kind
+from django_loom.lab.servers.environment import environment
 from tests.lab.outcomes import load_result
 
 CONCURRENCY = experiment("concurrency")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from django_loom.lab.latencies import HIGHEST_MICROSECONDS, Latencies, empty, merged, summary_of
+from django_loom.lab.load.latencies import (
+    HIGHEST_MICROSECONDS,
+    Latencies,
+    empty,
+    merged,
+    summary_of,
+)
 
 
 def test_percentiles_of_a_known_distribution() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from django_loom.lab import LoadPlan, LoadResult, generate
-from django_loom.lab import load as load_module
 from django_loom.lab.exceptions import PlanError
+from django_loom.lab.load import load as load_module
 from tests.lab.scripted import OK, UNAVAILABLE, Script, Scripted, answers, scripted
 from tests.lab.virtual_time import VirtualTime, virtual_time
 from tests.loops import LoopRunner

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from django_loom.lab import runner as runner_module
-from django_loom.lab.catalogue import CORES, kind
+from django_loom.lab.analysis.figures import Figures
 from django_loom.lab.exceptions import UsageError
-from django_loom.lab.experiment import Depth
 from django_loom.lab.experiments import experiment
+from django_loom.lab.experiments.experiment import Depth
 from django_loom.lab.experiments.fan_out import CLIENTS, services, waits
-from django_loom.lab.figures import Figures
-from django_loom.lab.outcome import Outcome, Sample
-from django_loom.lab.runner import run
-from django_loom.lab.servers import running
+from django_loom.lab.runs import runner as runner_module
+from django_loom.lab.runs.outcome import Outcome, Sample
+from django_loom.lab.runs.runner import run
+from django_loom.lab.servers.catalogue import CORES, kind
+from django_loom.lab.servers.server import running
 from tests.lab.outcomes import load_result
 
 FAN_OUT, CPU = experiment("fan-out"), experiment("cpu")

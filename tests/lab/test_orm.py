@@ -11,16 +11,16 @@ import pytest
 from click.testing import CliRunner
 
 from django_loom.db.pool_options import PoolOptions
-from django_loom.lab import databases as databases_module
-from django_loom.lab.cli import lab
-from django_loom.lab.databases import Database, database, further_away, parsed
+from django_loom.lab.analysis.figures import Figures
+from django_loom.lab.cli.main import lab
 from django_loom.lab.exceptions import MissingPackage, UsageError
-from django_loom.lab.experiment import Depth
+from django_loom.lab.experiments.experiment import Depth
 from django_loom.lab.experiments.orm import points
-from django_loom.lab.figures import Figures
-from django_loom.lab.latency_proxy import delayed
-from django_loom.lab.orm_runs import orm_outcomes, table
-from django_loom.lab.outcome import Sample
+from django_loom.lab.runs.orm_runs import orm_outcomes, table
+from django_loom.lab.runs.outcome import Sample
+from django_loom.lab.servers import databases as databases_module
+from django_loom.lab.servers.databases import Database, database, further_away, parsed
+from django_loom.lab.servers.latency_proxy import delayed
 from tests.lab.outcomes import load_result, outcome
 from tests.services import Postgres
 
@@ -109,7 +109,7 @@ def test_the_table_is_there_for_the_block_only(postgres: Postgres, tmp_path: Pat
 
 
 def test_a_run_with_latency(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_loom.lab.orm_runs.LATENCIES", (1.0,))
+    monkeypatch.setattr("django_loom.lab.runs.orm_runs.LATENCIES", (1.0,))
     (outcome,) = orm_outcomes(SMALL, ("threads", "asgi", "loom"), postgres.dsn)
     assert outcome.complete
     assert outcome.subject == "1 ms added"
@@ -173,7 +173,7 @@ def test_a_run_on_sqlite_says_so(no_private_postgres: None) -> None:
 def test_a_database_that_cannot_be_used_is_one_clear_message(
     url: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_loom.lab.cli.signal.signal", lambda *args: None)
+    monkeypatch.setattr("django_loom.lab.cli.main.signal.signal", lambda *args: None)
     command = ["run", "orm", "--postgres", url, "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(lab, command, catch_exceptions=False)
     assert result.exit_code == 2

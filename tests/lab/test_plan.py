@@ -10,8 +10,8 @@ import pytest
 
 from django_loom.lab import LoadPlan
 from django_loom.lab.exceptions import PlanError
-from django_loom.lab.generator import decode_plan, encode_plan
-from django_loom.lab.plan import MAX_SECONDS, address, allow_open_files
+from django_loom.lab.load.generator import decode_plan, encode_plan
+from django_loom.lab.load.plan import MAX_SECONDS, address, allow_open_files
 
 URL = "http://127.0.0.1:8000/page/?a=b"
 

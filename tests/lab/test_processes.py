@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 
 from django_loom.lab import LoadPlan, LoadResult, run_load
-from django_loom.lab import process as process_module
-from django_loom.lab.calibration import ceiling, null_server
 from django_loom.lab.exceptions import GeneratorError, PlanError
-from django_loom.lab.pinning import check_cores, cores, server_and_generator
-from django_loom.lab.process import Generators, run_processes
-from django_loom.lab.results import joined
+from django_loom.lab.generators.calibration import ceiling, null_server
+from django_loom.lab.load import process as process_module
+from django_loom.lab.load.process import Generators, run_processes
+from django_loom.lab.load.results import joined
+from django_loom.lab.servers.pinning import check_cores, cores, server_and_generator
 
 
 def plan(url: str) -> LoadPlan:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from django_loom.lab import recorder as recorder_module
-from django_loom.lab.recorder import Recorder
+from django_loom.lab.load import recorder as recorder_module
+from django_loom.lab.load.recorder import Recorder
 
 HEAD = b"HTTP/1.1 200 OK\r\nServer: it\r\nX-Server: other"
 

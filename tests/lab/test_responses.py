@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_loom.lab.exceptions import ResponseError
-from django_loom.lab.responses import MAX_HEAD, MAX_LINE, ResponseParser
+from django_loom.lab.load.responses import MAX_HEAD, MAX_LINE, ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

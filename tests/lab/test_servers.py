@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from django_loom.lab import catalogue as catalogue_module
-from django_loom.lab import environment as environment_module
-from django_loom.lab import servers as servers_module
-from django_loom.lab.catalogue import KINDS, Kind, kind
-from django_loom.lab.environment import environment
 from django_loom.lab.exceptions import MissingPackage, ServerError, UsageError
-from django_loom.lab.servers import Server, running
+from django_loom.lab.servers import catalogue as catalogue_module
+from django_loom.lab.servers import environment as environment_module
+from django_loom.lab.servers import server as servers_module
+from django_loom.lab.servers.catalogue import KINDS, Kind, kind
+from django_loom.lab.servers.environment import environment
+from django_loom.lab.servers.server import Server, running
 from tests.lab.processes import has_processes, is_running
 from tests.polling import eventually
 

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import pytest
 
-from django_loom.lab.statistics import interval, ratio
+from django_loom.lab.analysis.statistics import interval, ratio
 
 NORMAL = NormalDist(100, 10)
 

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from django_loom.lab import clients, load, pacing, recorder
+from django_loom.lab.load import clients, load, pacing, recorder
 
 ROUND = 0.001  # seconds of a round of the loop
 READING = 1e-9  # seconds that a look at the clock takes

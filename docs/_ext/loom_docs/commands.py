@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from django_loom.cli.commands import loom
-from django_loom.lab.cli import lab
+from django_loom.lab.cli.main import lab
 
 from .markdown import code, table
 

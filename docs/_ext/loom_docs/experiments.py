@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django_loom.lab.catalogue import kind
+from django_loom.lab.analysis.metrics import FAILURES, REPEATED
 from django_loom.lab.experiments import EXPERIMENTS
-from django_loom.lab.metrics import FAILURES, REPEATED
+from django_loom.lab.servers.catalogue import kind
 
 from .markdown import code, table
 

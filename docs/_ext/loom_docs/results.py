@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from django_loom.lab.analysis.figures import PointFigures
 from django_loom.lab.exceptions import UsageError
-from django_loom.lab.figures import PointFigures
-from django_loom.lab.numbers import rounded, with_interval
-from django_loom.lab.reading import read_outcome
-from django_loom.lab.tables import Report, report
+from django_loom.lab.reports.numbers import rounded, with_interval
+from django_loom.lab.reports.tables import Report, report
+from django_loom.lab.runs.outcome_file import read_outcome
 
 from .markdown import table
 

@@ -120,7 +120,7 @@ def serve(
 def lab(arguments: tuple[str, ...]) -> None:
     """Load experiments; see loom lab --help."""
     # By its name, as the lab stands alone: nothing else of django_loom imports it.
-    group: click.Command = _import("django_loom.lab.cli", "lab").lab
+    group: click.Command = _import("django_loom.lab.cli.main", "lab").lab
     group.main(list(arguments), prog_name="loom lab")
 
 

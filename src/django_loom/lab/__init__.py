@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .load import generate
-from .measuring import run_load
-from .plan import LoadPlan
-from .results import LoadResult
+from django_loom.lab.load.load import generate
+from django_loom.lab.load.measuring import run_load
+from django_loom.lab.load.plan import LoadPlan
+from django_loom.lab.load.results import LoadResult
 
 __all__ = ["LoadPlan", "LoadResult", "generate", "run_load"]

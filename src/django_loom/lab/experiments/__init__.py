@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from ..exceptions import UsageError
-from ..experiment import Experiment
-from . import adapters, blocking, compare, concurrency, cpu, fan_out, io_time, orm
+from django_loom.lab.exceptions import UsageError
+from django_loom.lab.experiments import (
+    adapters,
+    blocking,
+    compare,
+    concurrency,
+    cpu,
+    fan_out,
+    io_time,
+    orm,
+)
+from django_loom.lab.experiments.experiment import Experiment
 
 EXPERIMENTS = {
     each.name: each

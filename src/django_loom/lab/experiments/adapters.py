@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..conclusions import comparison, found, growth
-from ..experiment import Experiment
-from ..figures import Figures
-from .concurrency import UNIT, points
+from django_loom.lab.analysis.conclusions import comparison, found, growth
+from django_loom.lab.analysis.figures import Figures
+from django_loom.lab.experiments.concurrency import UNIT, points
+from django_loom.lab.experiments.experiment import Experiment
 
 
 def conclude(figures: Figures) -> list[str]:

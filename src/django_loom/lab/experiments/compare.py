@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..conclusions import comparison, found, growth
-from ..experiment import Depth, Experiment, Point
-from ..figures import Figures
-from .concurrency import UNIT
+from django_loom.lab.analysis.conclusions import comparison, found, growth
+from django_loom.lab.analysis.figures import Figures
+from django_loom.lab.experiments.concurrency import UNIT
+from django_loom.lab.experiments.experiment import Depth, Experiment, Point
 
 UNKNOWN_WAIT = 0.0  # what a page of the user's waits for is not known
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle, islice
 
-from ..catalogue import kind
-from ..conclusions import comparison, found, growth
-from ..experiment import MAX_SERVICES, Depth, Experiment, Point
-from ..figures import Figures
-from ..servers import running
+from django_loom.lab.analysis.conclusions import comparison, found, growth
+from django_loom.lab.analysis.figures import Figures
+from django_loom.lab.experiments.experiment import MAX_SERVICES, Depth, Experiment, Point
+from django_loom.lab.servers.catalogue import kind
+from django_loom.lab.servers.server import running
 
 CLIENTS = 4
 WAITS = (0.05, 0.2, 0.1, 0.15)  # seconds of the first four services, of the next four, ...

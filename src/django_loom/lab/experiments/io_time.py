@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..conclusions import comparison, found, growth
-from ..experiment import Depth, Experiment, Point
-from ..figures import Figures
+from django_loom.lab.analysis.conclusions import comparison, found, growth
+from django_loom.lab.analysis.figures import Figures
+from django_loom.lab.experiments.experiment import Depth, Experiment, Point
 
 CLIENTS = 10
 UNIT = "s of waiting"

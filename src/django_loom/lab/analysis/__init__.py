@@ -1,0 +1,1 @@
+"""What figures say, and what they do not."""

@@ -1,0 +1,1 @@
+"""Other load generators, and how exact ours is."""

@@ -1,0 +1,1 @@
+"""Making a load, and measuring what comes back."""

@@ -1,0 +1,1 @@
+"""Reports of an outcome, for people and for programs."""

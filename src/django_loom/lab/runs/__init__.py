@@ -1,0 +1,1 @@
+"""Running an experiment, and keeping what it gave."""
