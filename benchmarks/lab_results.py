@@ -13,10 +13,10 @@ from pathlib import Path
 from matplotlib import pyplot
 
 from benchmarks.harness import RESULTS
+from django_loom.lab.outcomes.outcome_file import read_outcome
 from django_loom.lab.reports.charts import drawn
 from django_loom.lab.reports.report_files import CHARTS
 from django_loom.lab.reports.tables import report
-from django_loom.lab.runs.outcome_file import read_outcome
 
 ROOT = Path(__file__).parents[1]
 LAB_RESULTS, IMAGES = RESULTS / "lab", ROOT / "docs" / "images" / "lab"

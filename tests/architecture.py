@@ -27,6 +27,21 @@ LAYERS = [
 ]
 RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
+# The same within the lab.
+LAB_LAYERS = (
+    "exceptions",
+    "processes",
+    "load",
+    "servers",
+    "outcomes",
+    "analysis",
+    "generators",
+    "experiments",
+    "runs",
+    "reports",
+    "cli",
+)
+
 # What a room may import from outside django_loom, where that is less than everything.
 ALLOWED_FOREIGN = {
     "exceptions": {"django"},
@@ -108,6 +123,19 @@ def layer_faults(module: str, tree: ast.AST) -> Iterator[str]:
             yield f"{where}: {room} must not know {top}"
         if (adapter := DRIVERS.get(top)) and not f"{module}.".startswith(f"{adapter}."):
             yield f"{where}: only {adapter} may know this driver"
+
+
+def lab_faults(module: str, tree: ast.AST) -> Iterator[str]:
+    """Imports that go up within the lab."""
+    _, room, *inner = module.split(".")
+    if module.startswith(PROGRAMS) or not inner:
+        return
+    for line, name in imports(module, tree):
+        target = f"{name}..".split(".")[2]
+        if not name.startswith("django_loom.lab.") or target == room:
+            continue
+        if LAB_LAYERS.index(target) >= LAB_LAYERS.index(room):
+            yield f"{module}:{line} imports {name}: {target} is not below {room}"
 
 
 def inner_faults(room: str, name: str) -> Iterator[str]:

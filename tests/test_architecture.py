@@ -10,6 +10,7 @@ import pytest
 from tests.architecture import (
     RANKS,
     imported_modules,
+    lab_faults,
     layer_faults,
     modules,
     parse,
@@ -22,6 +23,17 @@ from tests.architecture import (
 def test_imports_go_down_the_layers(module: str) -> None:
     assert room_of(module) in RANKS or room_of(module) == "lab", "add the new room to LAYERS"
     assert not list(layer_faults(module, parse(module)))
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.startswith("lab.")])
+def test_imports_in_the_lab_go_down_its_layers(module: str) -> None:
+    assert not list(lab_faults(module, parse(module)))
+
+
+def test_an_import_that_goes_up_in_the_lab_is_found() -> None:
+    source = "from django_loom.lab.reports import tables\nfrom ..processes import pinning\n"
+    (fault,) = lab_faults("lab.load.plan", ast.parse(source))
+    assert "reports is not below load" in fault
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

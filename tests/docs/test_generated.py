@@ -13,7 +13,7 @@ import pytest
 from benchmarks import lab_results, readme
 from benchmarks.http.figures import Figures
 from benchmarks.readme_chart import BARS, PANELS, svg
-from django_loom.lab.runs.outcome_file import read_outcome
+from django_loom.lab.outcomes.outcome_file import read_outcome
 
 from .blocks import DOCS, ROOT
 

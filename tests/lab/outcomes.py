@@ -7,7 +7,7 @@ from typing import Any
 
 from django_loom.lab.load.latencies import Latencies, Latency
 from django_loom.lab.load.results import LoadResult
-from django_loom.lab.runs.outcome import Outcome, Sample
+from django_loom.lab.outcomes.outcome import Outcome, Sample
 from django_loom.lab.servers.catalogue import kind
 
 CONDITIONS: dict[str, Any] = {

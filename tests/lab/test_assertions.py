@@ -15,7 +15,7 @@ from django_loom.lab.analysis.expressions import DEEPEST, ExpressionError, parse
 from django_loom.lab.analysis.figures import Figures
 from django_loom.lab.cli.main import lab
 from django_loom.lab.exceptions import UsageError
-from django_loom.lab.runs.outcome import Outcome
+from django_loom.lab.outcomes.outcome import Outcome
 from tests.lab.outcomes import load_result, outcome, usual
 
 FIGURES = Figures(usual())

@@ -18,11 +18,11 @@ from django_loom.lab.cli import loads as cli_load_module
 from django_loom.lab.cli import main as cli_module
 from django_loom.lab.cli.main import lab
 from django_loom.lab.experiments.experiment import Depth, Experiment
-from django_loom.lab.generators.calibration import null_server
+from django_loom.lab.load.calibration import null_server
 from django_loom.lab.load.latencies import Latencies
 from django_loom.lab.load.plan import LoadPlan
 from django_loom.lab.load.results import LoadResult
-from django_loom.lab.runs.outcome import Outcome
+from django_loom.lab.outcomes.outcome import Outcome
 from tests.lab.outcomes import load_result, outcome, usual
 from tests.lab.processes import is_running
 from tests.polling import eventually

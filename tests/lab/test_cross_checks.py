@@ -22,12 +22,12 @@ from django_loom.lab.generators.other_generators import (
     on_the_path,
 )
 from django_loom.lab.load.plan import LoadPlan
+from django_loom.lab.outcomes.joined_outcome import joined
+from django_loom.lab.outcomes.outcome import CrossCheck, Outcome, Sample
+from django_loom.lab.outcomes.outcome_file import read_outcome
+from django_loom.lab.processes.programs import ProgramError, run_program
 from django_loom.lab.reports.report_files import write_report
 from django_loom.lab.reports.tables import report
-from django_loom.lab.runs.joined_outcome import joined
-from django_loom.lab.runs.outcome import CrossCheck, Outcome, Sample
-from django_loom.lab.runs.outcome_file import read_outcome
-from django_loom.lab.servers.programs import ProgramError, run_program
 from tests.lab.outcomes import load_result, usual
 
 AB_OUTPUT = """\

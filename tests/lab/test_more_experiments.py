@@ -14,8 +14,8 @@ from django_loom.lab.exceptions import UsageError
 from django_loom.lab.experiments import experiment
 from django_loom.lab.experiments.experiment import Depth
 from django_loom.lab.experiments.fan_out import CLIENTS, services, waits
+from django_loom.lab.outcomes.outcome import Outcome, Sample
 from django_loom.lab.runs import runner as runner_module
-from django_loom.lab.runs.outcome import Outcome, Sample
 from django_loom.lab.runs.runner import run
 from django_loom.lab.servers.catalogue import CORES, kind
 from django_loom.lab.servers.server import running

@@ -16,8 +16,8 @@ from django_loom.lab.cli.main import lab
 from django_loom.lab.exceptions import MissingPackage, UsageError
 from django_loom.lab.experiments.experiment import Depth
 from django_loom.lab.experiments.orm import points
+from django_loom.lab.outcomes.outcome import Sample
 from django_loom.lab.runs.orm_runs import orm_outcomes, table
-from django_loom.lab.runs.outcome import Sample
 from django_loom.lab.servers import databases as databases_module
 from django_loom.lab.servers.databases import Database, database, further_away, parsed
 from django_loom.lab.servers.latency_proxy import delayed

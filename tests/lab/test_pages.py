@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from django_loom.lab.analysis.comparison import compare
+from django_loom.lab.outcomes.outcome import CrossCheck
+from django_loom.lab.reports.comparison import compare
 from django_loom.lab.reports.comparison_files import write_comparison
 from django_loom.lab.reports.html import document
 from django_loom.lab.reports.report_files import write_report
-from django_loom.lab.runs.outcome import CrossCheck
 from tests.lab.browser import PHONE, look_at, looking, missing
 from tests.lab.outcomes import outcome, usual
 

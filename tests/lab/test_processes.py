@@ -11,11 +11,11 @@ import pytest
 
 from django_loom.lab import LoadPlan, LoadResult, run_load
 from django_loom.lab.exceptions import GeneratorError, PlanError
-from django_loom.lab.generators.calibration import ceiling, null_server
 from django_loom.lab.load import process as process_module
+from django_loom.lab.load.calibration import ceiling, null_server
 from django_loom.lab.load.process import Generators, run_processes
 from django_loom.lab.load.results import joined
-from django_loom.lab.servers.pinning import check_cores, cores, server_and_generator
+from django_loom.lab.processes.pinning import check_cores, cores, server_and_generator
 
 
 def plan(url: str) -> LoadPlan:

@@ -11,10 +11,10 @@ import pytest
 
 from django_loom.lab.analysis.figures import Figures
 from django_loom.lab.exceptions import UsageError
+from django_loom.lab.outcomes.outcome import Outcome
 from django_loom.lab.reports import report_files as reports_module
 from django_loom.lab.reports.report_files import markdown, write_report
 from django_loom.lab.reports.tables import DOUBTFUL, HEADINGS, report
-from django_loom.lab.runs.outcome import Outcome
 from tests.lab.outcomes import load_result, outcome, usual
 
 FILES = {

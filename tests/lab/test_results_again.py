@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from django_loom.lab.analysis.comparison import compare
 from django_loom.lab.cli import results as cli_module
 from django_loom.lab.cli.main import lab
 from django_loom.lab.exceptions import UsageError
+from django_loom.lab.outcomes.joined_outcome import NOT_THE_SAME, RUNS, differing, joined
+from django_loom.lab.outcomes.outcome import Outcome
+from django_loom.lab.outcomes.outcome_file import read_outcome
+from django_loom.lab.reports.comparison import compare
 from django_loom.lab.reports.comparison_files import NONE_SHOWN, comparison_page, markdown
-from django_loom.lab.runs.joined_outcome import NOT_THE_SAME, RUNS, differing, joined
-from django_loom.lab.runs.outcome import Outcome
-from django_loom.lab.runs.outcome_file import read_outcome
 from tests.lab.outcomes import load_result, outcome, usual
 
 STEADY = {"loom": {5: (48.0, 49.0, 49.5), 40: (380.0, 385.0, 396.0)}}

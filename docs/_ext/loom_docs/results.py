@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from django_loom.lab.analysis.figures import PointFigures
+from django_loom.lab.analysis.numbers import rounded, with_interval
 from django_loom.lab.exceptions import UsageError
-from django_loom.lab.reports.numbers import rounded, with_interval
+from django_loom.lab.outcomes.outcome_file import read_outcome
 from django_loom.lab.reports.tables import Report, report
-from django_loom.lab.runs.outcome_file import read_outcome
 
 from .markdown import table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import median
 
 from django_loom.lab.analysis.figures import Figures, PointFigures
+from django_loom.lab.analysis.numbers import rounded, times
 from django_loom.lab.analysis.statistics import Ratio, ratio
-from django_loom.lab.reports.numbers import rounded, times
 
 NOT_SHOWN = "not shown by this data"
 

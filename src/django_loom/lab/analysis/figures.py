@@ -11,7 +11,7 @@ from statistics import median
 from django_loom.lab.analysis.model import expected_rate, time_across_all, time_per_request
 from django_loom.lab.analysis.statistics import Interval, interval
 from django_loom.lab.load.latencies import Latency
-from django_loom.lab.runs.outcome import Outcome, Sample
+from django_loom.lab.outcomes.outcome import Outcome, Sample
 from django_loom.lab.servers.catalogue import kind
 
 

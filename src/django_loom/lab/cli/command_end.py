@@ -8,9 +8,9 @@ from types import FrameType
 
 import click
 
+from django_loom.lab.outcomes.outcome import Outcome
 from django_loom.lab.reports.report_files import write_report
 from django_loom.lab.reports.tables import report
-from django_loom.lab.runs.outcome import Outcome
 
 INTERRUPTED = 130  # exit code: what a shell says of a command that Ctrl-C ended
 

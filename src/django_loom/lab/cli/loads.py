@@ -11,11 +11,11 @@ from django_loom.lab.cli.options import CONNECTION, header, keep_alive, with_coo
 from django_loom.lab.exceptions import UsageError
 from django_loom.lab.experiments.experiment import MAX_SECONDS, MAX_WAIT
 from django_loom.lab.generators.ab import ab_lines
-from django_loom.lab.generators.calibration import ceiling, lateness
+from django_loom.lab.load.calibration import ceiling, lateness
 from django_loom.lab.load.measuring import run_load
 from django_loom.lab.load.plan import MAX_CLIENTS, LoadPlan, parts
+from django_loom.lab.processes.pinning import server_and_generator
 from django_loom.lab.reports.text import load_lines
-from django_loom.lab.servers.pinning import server_and_generator
 
 
 @click.command(context_settings={"show_default": True})

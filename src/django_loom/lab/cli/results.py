@@ -9,16 +9,16 @@ from pathlib import Path
 import click
 
 from django_loom.lab.analysis.assertions import verdicts
-from django_loom.lab.analysis.comparison import compare
 from django_loom.lab.analysis.expressions import parse
 from django_loom.lab.analysis.figures import Figures
 from django_loom.lab.exceptions import UsageError
+from django_loom.lab.outcomes.joined_outcome import NOT_THE_SAME, joined
+from django_loom.lab.outcomes.outcome import Outcome
+from django_loom.lab.outcomes.outcome_file import read_outcome
+from django_loom.lab.reports.comparison import compare
 from django_loom.lab.reports.comparison_files import NONE_SHOWN, write_comparison
 from django_loom.lab.reports.report_files import write_report
 from django_loom.lab.reports.tables import report as said_of
-from django_loom.lab.runs.joined_outcome import NOT_THE_SAME, joined
-from django_loom.lab.runs.outcome import Outcome
-from django_loom.lab.runs.outcome_file import read_outcome
 
 
 @click.command("report", context_settings={"show_default": True})

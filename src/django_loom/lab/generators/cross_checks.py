@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from django_loom.lab.generators.other_generators import SECONDS, Tool
 from django_loom.lab.load.plan import LoadPlan
-from django_loom.lab.runs.outcome import CrossCheck, Sample
-from django_loom.lab.servers.programs import ProgramError, run_program
+from django_loom.lab.outcomes.outcome import CrossCheck, Sample
+from django_loom.lab.processes.programs import ProgramError, run_program
 
 PATIENCE_SECONDS = 15.0  # over what a tool's load should take
 ANSWER_SECONDS = 60.0

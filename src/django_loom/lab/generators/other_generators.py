@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django_loom.lab.load.plan import LoadPlan
-from django_loom.lab.servers.programs import ProgramError
+from django_loom.lab.processes.programs import ProgramError
 
 SECONDS = 2  # of a load of theirs; wrk knows whole ones only
 LATE_SECONDS = 60  # of a single answer, before these tools give up

@@ -9,9 +9,9 @@ from typing import Any
 
 from django_loom.lab.exceptions import LabError
 from django_loom.lab.load.load import generate
-from django_loom.lab.load.loops import run
 from django_loom.lab.load.plan import LoadPlan
-from django_loom.lab.servers.pinning import pin
+from django_loom.lab.processes.loops import run
+from django_loom.lab.processes.pinning import pin
 
 REFUSED = 3  # exit code: the plan cannot be done; Python's own are 1 and 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from django_loom.lab.generators.calibration import ceiling
+from django_loom.lab.load.calibration import ceiling
 from django_loom.lab.load.plan import LoadPlan
 from django_loom.lab.load.process import Generators, run_processes
 from django_loom.lab.load.results import LoadResult

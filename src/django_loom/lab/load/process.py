@@ -13,7 +13,7 @@ from django_loom.lab.exceptions import GeneratorError, PlanError
 from django_loom.lab.load.generator import REFUSED, encode_plan
 from django_loom.lab.load.plan import LoadPlan
 from django_loom.lab.load.results import LoadResult, joined
-from django_loom.lab.servers.pinning import check_cores
+from django_loom.lab.processes.pinning import check_cores
 
 # Not with -m, which warns of a module that its own package imports.
 START = "import sys; from django_loom.lab.load.generator import main; sys.exit(main())"

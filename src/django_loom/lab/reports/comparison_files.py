@@ -7,9 +7,9 @@ from html import escape
 from operator import attrgetter
 from pathlib import Path
 
-from django_loom.lab.analysis.comparison import COMPARED, Comparison
 from django_loom.lab.analysis.figures import PointFigures
 from django_loom.lab.analysis.statistics import Interval
+from django_loom.lab.reports.comparison import COMPARED, Comparison
 from django_loom.lab.reports.comparison_charts import comparison_chart
 from django_loom.lab.reports.html import document, figure, table
 from django_loom.lab.reports.report_files import new_directory, write_chart

@@ -14,10 +14,10 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from django_loom.lab.exceptions import UsageError
+from django_loom.lab.outcomes.outcome import Outcome
 from django_loom.lab.reports.charts import drawn, rate_chart, time_chart
 from django_loom.lab.reports.html import page
 from django_loom.lab.reports.tables import DEFINITIONS, Report, report
-from django_loom.lab.runs.outcome import Outcome
 
 CHARTS = {"time": time_chart, "rate": rate_chart}
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from django_loom.lab.analysis.figures import Figures, PointFigures
+from django_loom.lab.analysis.numbers import NOTHING, rounded, with_interval
 from django_loom.lab.analysis.statistics import ENOUGH_SAMPLES, FEWEST_SAMPLES, chance
 from django_loom.lab.experiments import described
 from django_loom.lab.generators.cross_checks import NO_KEEP_ALIVE, NO_KEEP_ALIVE_NOTE
-from django_loom.lab.reports.numbers import NOTHING, rounded, with_interval
-from django_loom.lab.runs.outcome import Outcome
+from django_loom.lab.outcomes.outcome import Outcome
 
 HEADINGS = [
     "server",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from django_loom.lab.analysis.numbers import rounded
 from django_loom.lab.load.plan import LoadPlan
 from django_loom.lab.load.results import LoadResult
-from django_loom.lab.reports.numbers import rounded
 
 
 def load_lines(plan: LoadPlan, result: LoadResult) -> list[str]:

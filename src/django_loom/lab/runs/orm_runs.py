@@ -17,7 +17,7 @@ from django_loom.lab.experiments.experiment import Depth
 from django_loom.lab.experiments.orm import EXPERIMENT, LATENCIES, points
 from django_loom.lab.load.plan import LoadPlan
 from django_loom.lab.load.process import run_processes
-from django_loom.lab.runs.outcome import Outcome
+from django_loom.lab.outcomes.outcome import Outcome
 from django_loom.lab.runs.progress import shown
 from django_loom.lab.runs.runner import run_kinds, steps
 from django_loom.lab.servers.catalogue import SERVED, Kind

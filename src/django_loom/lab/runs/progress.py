@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from django_loom.lab.analysis.numbers import rounded
 from django_loom.lab.experiments.experiment import Point
-from django_loom.lab.reports.numbers import rounded
-from django_loom.lab.runs.outcome import Sample
+from django_loom.lab.outcomes.outcome import Sample
 from django_loom.lab.runs.runner import Progress as OnSample
 
 

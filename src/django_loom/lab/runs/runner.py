@@ -11,15 +11,15 @@ from django_loom.lab.exceptions import ServerError
 from django_loom.lab.experiments.experiment import Depth, Experiment, Point
 from django_loom.lab.generators.cross_checks import cross_checked
 from django_loom.lab.generators.other_generators import missing_note, on_the_path
-from django_loom.lab.load.loops import loop_factory
 from django_loom.lab.load.measuring import run_load
 from django_loom.lab.load.plan import MAX_REQUESTS, LoadPlan
 from django_loom.lab.load.process import Generators
+from django_loom.lab.outcomes.outcome import Outcome, Sample
+from django_loom.lab.processes.loops import loop_factory
+from django_loom.lab.processes.pinning import server_and_generator
 from django_loom.lab.runs.conditions import conditions
-from django_loom.lab.runs.outcome import Outcome, Sample
 from django_loom.lab.servers.catalogue import Kind, kind
 from django_loom.lab.servers.environment import MALLOC
-from django_loom.lab.servers.pinning import server_and_generator
 from django_loom.lab.servers.server import Server, running
 
 Progress = Callable[[int, Point, Sample | None], None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django_loom.lab.exceptions import UsageError
-from django_loom.lab.servers.pinning import cores, server_and_generator
+from django_loom.lab.processes.pinning import cores, server_and_generator
 
 SERVED = Path(__file__).parents[1] / "served"
 CORES = len(cores()) or os.cpu_count() or 1

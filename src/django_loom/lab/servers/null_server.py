@@ -11,8 +11,8 @@ import asyncio
 import sys
 from typing import cast
 
-from django_loom.lab.load.loops import run
-from django_loom.lab.servers.pinning import pin
+from django_loom.lab.processes.loops import run
+from django_loom.lab.processes.pinning import pin
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 LAST_ANSWER = ANSWER.replace(b"\r\nContent-Length", b"\r\nConnection: close\r\nContent-Length")

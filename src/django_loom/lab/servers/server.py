@@ -27,7 +27,8 @@ WARMING_REQUESTS = 30
 WARMING_SECONDS = 2.0
 LINES_SHOWN = 15
 # Without the packages that are installed, as it starts before each server.
-WATCHED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("watched_command.py")))
+PROCESSES = Path(__file__).parents[1] / "processes"
+WATCHED = (sys.executable, "-I", "-S", str(PROCESSES / "watched_command.py"))
 BACKLOG = 2048
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from django_loom.lab.exceptions import UsageError
-from django_loom.lab.runs.outcome import Outcome
+from django_loom.lab.outcomes.outcome import Outcome
 
 RUNS = "joined runs"
 NOT_THE_SAME = "not the same in all"

@@ -8,12 +8,12 @@ from statistics import median
 
 from django_loom.lab.analysis.figures import Figures, PointFigures
 from django_loom.lab.analysis.metrics import REPEATED
+from django_loom.lab.analysis.numbers import NOTHING, rounded, times
 from django_loom.lab.analysis.statistics import Ratio, ratio
 from django_loom.lab.experiments import described
-from django_loom.lab.reports.numbers import NOTHING, rounded, times
+from django_loom.lab.outcomes.joined_outcome import check_same_experiment, differing
+from django_loom.lab.outcomes.outcome import Outcome
 from django_loom.lab.reports.tables import few_repeats, said
-from django_loom.lab.runs.joined_outcome import check_same_experiment, differing
-from django_loom.lab.runs.outcome import Outcome
 
 # The time per request is clients / rate: it says nothing more than the rate.
 COMPARED = {"rps": "requests/s", "p50": "p50 ms", "p95": "p95 ms", "p99": "p99 ms"}

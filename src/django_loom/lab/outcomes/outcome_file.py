@@ -8,7 +8,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from django_loom.lab.exceptions import UsageError
-from django_loom.lab.runs.outcome import Outcome, Sample
+from django_loom.lab.outcomes.outcome import Outcome, Sample
 
 NAME = "results.json"
 

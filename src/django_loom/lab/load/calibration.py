@@ -12,7 +12,7 @@ from django_loom.lab.exceptions import GeneratorError
 from django_loom.lab.load.plan import LoadPlan
 from django_loom.lab.load.process import run_processes
 from django_loom.lab.load.results import LoadResult
-from django_loom.lab.servers.pinning import cores, server_and_generator
+from django_loom.lab.processes.pinning import cores, server_and_generator
 
 COMMAND = (sys.executable, "-m", "django_loom.lab.servers.null_server")
 CLIENTS = 32

@@ -1,0 +1,1 @@
+"""Programs and processes of their own: their core, their loop, their end."""
