@@ -27,12 +27,12 @@ def test_a_slot_that_comes_back_while_a_caller_queues_up_is_handed_to_it(
     pool = PlainPool(max_size=1)
     slot = pool.take()
 
-    class CollectingWaiter(pools._SlotWaiter):
+    class CollectingWaiter(pools.PoolRequest):
         def __init__(self) -> None:
             super().__init__()
             (pool.release if fit else pool.discard)(slot)
 
-    monkeypatch.setattr(pools, "_SlotWaiter", CollectingWaiter)
+    monkeypatch.setattr(pools, "PoolRequest", CollectingWaiter)
     got: list[Any] = []
     thread = threading.Thread(target=lambda: got.append(pool.acquire()), daemon=True)
     thread.start()

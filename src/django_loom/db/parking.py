@@ -43,7 +43,6 @@ _OF_OWNER = _count_of_owner()  # measured, for it depends on the interpreter's v
 _COUNTERS = {
     "_cache",  # of ops: the module of compilers
     "_named_cursor_idx",
-    "_queries_log",
     "_thread_ident",
     "leases",
     "outliving",

@@ -21,7 +21,7 @@ from .statistics import PoolStatistics
 logger = logging.getLogger("django_loom")
 
 
-class _SlotWaiter(Waiter):
+class PoolRequest(Waiter):
     """A caller that waits for a slot; ``slot`` is set when ``granted`` is.
 
     ``claimed`` is set when it has come for that.
@@ -56,7 +56,7 @@ class ConnectionPool:
         self._lock = threading.RLock()
         self._idle: deque[Slot] = deque()  # the longest idle first
         self._used: set[Slot] = set()
-        self._waiters: deque[_SlotWaiter] = deque()
+        self._waiters: deque[PoolRequest] = deque()
         self._waiters_for_the_end: list[Waiter] = []
         self.is_closed = False
         self._timeouts = self._refused = self._created = self._lost = 0
@@ -76,7 +76,7 @@ class ConnectionPool:
             slot = self._take()
             if slot is None:
                 waiter = self._enqueue()
-                self._grant_what_came_meanwhile()
+                self._grant_late_release()
         if slot is None:
             slot = self._wait(waiter)
         return self._made_ready(slot)
@@ -246,7 +246,7 @@ class ConnectionPool:
         self._used.add(slot)
         return slot
 
-    def _enqueue(self) -> _SlotWaiter:
+    def _enqueue(self) -> PoolRequest:
         limit = self.options.max_waiting
         if limit and len(self._waiters) >= limit:
             self._refused += 1
@@ -255,11 +255,11 @@ class ConnectionPool:
                 f"{self.alias!r} already, as many as OPTIONS['pool']['max_waiting'] "
                 f"allows. {self._describe()}"
             )
-        waiter = _SlotWaiter()
+        waiter = PoolRequest()
         self._waiters.append(waiter)
         return waiter
 
-    def _grant_what_came_meanwhile(self) -> None:
+    def _grant_late_release(self) -> None:
         """Hand over a slot that the garbage collector gave back since ``_take()``.
 
         Nobody was waiting for it yet, and no other release may follow.
@@ -269,7 +269,7 @@ class ConnectionPool:
         elif len(self._used) < self.options.max_size:
             self._grant_or(Slot(self), lambda slot: None)
 
-    def _wait(self, waiter: _SlotWaiter) -> Slot:
+    def _wait(self, waiter: PoolRequest) -> Slot:
         started = time.monotonic()
         try:
             waiter.wait(self.options.timeout)
@@ -289,7 +289,7 @@ class ConnectionPool:
             raise self._closed_error()
         return waiter.slot
 
-    def _withdraw(self, waiter: _SlotWaiter) -> bool:
+    def _withdraw(self, waiter: PoolRequest) -> bool:
         """End the wait; tell if it was granted, which no longer changes now."""
         with self._lock:
             if not waiter.granted:

@@ -28,9 +28,9 @@ from django_loom.offload import Executor, executors
 from .arriving import arriving_body, close_uploads
 from .body import Receive, RequestBody
 from .deliveries import Answer, Delivery, Scope, pick_delivery
+from .disconnects import is_disconnect_only
 from .files import FilePart, prepare_file
 from .hooks import DatabaseHooks
-from .leaving import tells_of_leaving_only
 from .lifespan import Lifespan, in_order, serve_lifespan
 from .placement import runs_in_thread
 from .release import release
@@ -110,7 +110,7 @@ class LoomHandler(ASGIHandler):
         try:
             await self._serve(scope, body, until_client_leaves(send, at_the_end=body.close))
         except Exception as error:
-            if not tells_of_leaving_only(error):
+            if not is_disconnect_only(error):
                 raise
         except asyncio.CancelledError:
             # Only the cancellation that the disconnect asked for ends here.
@@ -188,7 +188,7 @@ class LoomHandler(ASGIHandler):
         :raises asyncio.CancelledError: there is no error, and nobody to answer: the client left.
         """
         body = arriving_body(request)
-        if body is not None and body.disconnected and tells_of_leaving_only(exception):
+        if body is not None and body.disconnected and is_disconnect_only(exception):
             raise asyncio.CancelledError from exception
         return super().process_exception_by_middleware(exception, request)
 

@@ -40,19 +40,19 @@ def _refers_to_itself_only(held: list[Any]) -> bool:
     target = held[0]
     # What is left when those that belong to it are taken off; `held` and `target` are no owners.
     missing = getrefcount(target) - _OF_NO_OWNER
-    level = _with_one_owner(list(target.__dict__.values()))
+    level = _solely_owned(list(target.__dict__.values()))
     while missing and level:
         before = getrefcount(target)
         referents = get_referents(*level)
         missing -= getrefcount(target) - before  # the list has it as often as it was found
         if len(referents) > _MAX_REFERENTS:
             return False
-        level = _with_one_owner(referents) if missing else []
+        level = _solely_owned(referents) if missing else []
         del referents  # or it would be counted in the next round
     return not missing
 
 
-def _with_one_owner(objects: list[Any]) -> list[Any]:
+def _solely_owned(objects: list[Any]) -> list[Any]:
     return [it for it in objects if getrefcount(it) == _OF_ONE_OWNER and is_tracked(it)]
 
 
@@ -62,7 +62,7 @@ def _count_without_owner() -> int:
     return getrefcount(target)
 
 
-def _count_with_one_owner() -> int:
+def _count_solely_owned() -> int:
     owner = [object()]
     return next(getrefcount(it) for it in get_referents(owner))
 
@@ -70,4 +70,4 @@ def _count_with_one_owner() -> int:
 # Measured, in the words of the functions above: how often the interpreter counts what it has
 # itself in hand, such as the argument of a call, depends on its version.
 _OF_NO_OWNER = _count_without_owner()
-_OF_ONE_OWNER = _count_with_one_owner()
+_OF_ONE_OWNER = _count_solely_owned()

@@ -11,8 +11,8 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django_loom.bridge import run_sync
 from django_loom.exceptions import ThreadsBusy
 
+from .disconnects import is_disconnect_only
 from .hooks import DatabaseHooks
-from .leaving import tells_of_leaving_only
 from .responses import Send, busy_response, send_head, send_no_content, send_response
 from .stream_flow import FlowPlace, StreamFlow
 from .view_threads import ViewThreads
@@ -100,5 +100,5 @@ async def _until_ended(flow: StreamFlow) -> None:
     try:
         await flow.ended()
     except Exception as error:
-        if not tells_of_leaving_only(error):
+        if not is_disconnect_only(error):
             logger.warning("A stream failed when its sending had ended", exc_info=True)

@@ -18,7 +18,7 @@ from django.urls import path
 from django_loom import await_, in_thread, on_loop, streaming_body
 from django_loom.exceptions import ClientDisconnected
 from django_loom.http import body as body_module
-from django_loom.http.leaving import tells_of_leaving_only
+from django_loom.http.disconnects import is_disconnect_only
 from tests.http.asgi import Connection, chunk
 from tests.http.test_cancellation import serve
 from tests.loops import LoopRunner
@@ -292,14 +292,14 @@ def test_a_reader_that_outlives_its_request_is_told(
     assert caplog.record_tuples == []
 
 
-def test_what_tells_of_leaving_only() -> None:
+def test_what_is_a_disconnect_only() -> None:
     left, stopped = ClientDisconnected("left"), asyncio.CancelledError()
     unreadable = UnreadablePostError("left")
     unreadable.__cause__ = left
-    assert tells_of_leaving_only(left)
-    assert tells_of_leaving_only(unreadable)
-    assert not tells_of_leaving_only(UnreadablePostError("the disk is full"))
-    assert not tells_of_leaving_only(ConnectionResetError())
+    assert is_disconnect_only(left)
+    assert is_disconnect_only(unreadable)
+    assert not is_disconnect_only(UnreadablePostError("the disk is full"))
+    assert not is_disconnect_only(ConnectionResetError())
     inner = ExceptionGroup("", [left, unreadable])
-    assert tells_of_leaving_only(BaseExceptionGroup("", [inner, stopped]))
-    assert not tells_of_leaving_only(ExceptionGroup("", [inner, ValueError()]))
+    assert is_disconnect_only(BaseExceptionGroup("", [inner, stopped]))
+    assert not is_disconnect_only(ExceptionGroup("", [inner, ValueError()]))

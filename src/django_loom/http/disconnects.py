@@ -22,10 +22,10 @@ from django.http import UnreadablePostError
 from django_loom.exceptions import ClientDisconnected
 
 
-def tells_of_leaving_only(error: BaseException) -> bool:
+def is_disconnect_only(error: BaseException) -> bool:
     """Return whether an error, and each error in a group, comes from the client's leaving."""
     if isinstance(error, BaseExceptionGroup):
-        return all(map(tells_of_leaving_only, error.exceptions))
+        return all(map(is_disconnect_only, error.exceptions))
     if isinstance(error, UnreadablePostError):  # Django's, around any OSError of the body
         return isinstance(error.__cause__, ClientDisconnected)
     return isinstance(error, ClientDisconnected | asyncio.CancelledError)
