@@ -33,6 +33,7 @@ from django.contrib.sessions.backends.cached_db import SessionStore as CachedDbS
 from django.contrib.sessions.backends.db import SessionStore as DbSession
 from django.contrib.sessions.backends.file import SessionStore as FileSession
 from django.core.cache import caches
+from django.core.cache.backends.filebased import FileBasedCache
 from django.db import connection
 from django.dispatch import Signal
 from django.http import HttpRequest
@@ -274,6 +275,34 @@ def test_caches_that_do_not_block_make_no_thread(run: Callable[..., Any], alias:
             await use_cache(alias)
 
     run(main)
+
+
+class MarkedCache(FileBasedCache):
+    """Files again, but it says that its waits are no concern of a thread's."""
+
+    waits_on_loop = True
+
+
+class UnmarkedCache(MarkedCache):
+    waits_on_loop = False
+
+
+def test_a_cache_says_by_a_mark_whether_it_waits_on_the_loop(
+    run: Callable[..., Any], tmp_path: Any
+) -> None:
+    async def main() -> None:
+        with no_threads():
+            await use_cache("default")
+        with noting_threads() as noted:
+            await caches["unmarked"].aset("number", 1)
+        assert noted
+
+    entries = {
+        name: {"BACKEND": f"{__name__}.{cache.__name__}", "LOCATION": str(tmp_path)}
+        for name, cache in (("default", MarkedCache), ("unmarked", UnmarkedCache))
+    }
+    with override_settings(CACHES=entries):
+        run(main)
 
 
 @pytest.mark.usefixtures("all_caches")

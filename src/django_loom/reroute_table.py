@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 Function = Callable[..., Any]
@@ -68,20 +69,42 @@ class CallSites:
 
 
 def _cache_that_blocks(func: Function, caller: str) -> bool:
-    """A cache over files or a driver's sockets, or one that we do not know."""
-    from django.core.cache.backends.db import DatabaseCache
-    from django.core.cache.backends.dummy import DummyCache
-    from django.core.cache.backends.locmem import LocMemCache
-
-    cache = getattr(func, "__self__", None)
-    return not isinstance(cache, (DatabaseCache, DummyCache, LocMemCache))
+    """A cache over files or a driver's sockets, unless it says of itself that it does not."""
+    return not _waits_on_loop(getattr(func, "__self__", None), otherwise=False)
 
 
 def _session_in_files(func: Function, caller: str) -> bool:
-    from django.contrib.sessions.backends.file import SessionStore
+    return not _waits_on_loop(getattr(func, "__self__", None), otherwise=True)
 
-    store = getattr(func, "__self__", None)
-    return isinstance(store, SessionStore) or store is SessionStore
+
+# Django's own classes, which have no mark of ours.
+_WAITS_ON_LOOP = {
+    "django.core.cache.backends.db.DatabaseCache": True,
+    "django.core.cache.backends.dummy.DummyCache": True,
+    "django.core.cache.backends.locmem.LocMemCache": True,
+    "django.contrib.sessions.backends.file.SessionStore": False,
+}
+
+
+def _waits_on_loop(owner: object, *, otherwise: bool) -> bool:
+    """Tell if what an object waits for, if anything, it awaits by the bridge.
+
+    A class says so by its attribute ``waits_on_loop``.
+
+    :param otherwise: the answer for one that does not say, and is none of Django's.
+    """
+    mark = _mark_of(owner if isinstance(owner, type) else type(owner))
+    return otherwise if mark is None else mark
+
+
+@cache
+def _mark_of(kind: type) -> bool | None:
+    for each in kind.__mro__:
+        if "waits_on_loop" in vars(each):
+            return bool(vars(each)["waits_on_loop"])
+        if (known := _WAITS_ON_LOOP.get(f"{each.__module__}.{each.__qualname__}")) is not None:
+            return known
+    return None
 
 
 def _view(func: Function, caller: str) -> bool:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 
+from django_loom import await_
 from django_loom.exceptions import FileTruncated, FileUnreadable
 from django_loom.http.file_parts import READ_BYTES, FilePart, send_file
 from tests.loops import LoopRunner
@@ -131,6 +132,20 @@ class TestBody:
         assert noted == []
         assert send.body == CONTENT
         assert len(send.messages) == 3
+
+    def test_a_file_that_waits_on_the_loop_is_read_there(self, loop_runner: LoopRunner) -> None:
+        class Marked(Scripted):
+            waits_on_loop = True
+
+        def read(size: int) -> bytes:
+            await_(asyncio.sleep(0))
+            return b"x" * size
+
+        send = Recorder()
+        with noting_threads() as noted:
+            loop_runner(send_file(whole(File(Marked(read))), send, pathsend=False))
+        assert noted == []
+        assert send.body == b"x" * SIZE
 
     def test_short_reads_and_other_kinds_of_bytes_are_sent_on(
         self, loop_runner: LoopRunner

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django_loom.bridge import run_sync
 from django_loom.exceptions import FileTruncated, FileUnreadable
 from django_loom.offload import executor
 
-from .opened_files import disk_path, is_in_memory, is_on_disk, name_of
+from .opened_files import disk_path, is_in_memory, is_on_disk, name_of, waits_on_loop
 
 READ_BYTES = 2**18
 
@@ -52,7 +53,9 @@ async def send_file(
             await send({"type": "http.response.pathsend", "path": path})
             return
     in_memory = is_in_memory(part.file)
-    run = threads.run_bare if is_on_disk(part.file) else threads.run
+    run: Any = threads.run_bare if is_on_disk(part.file) else threads.run
+    if waits_on_loop(part.file):
+        run = run_sync
     sent = 0
     while sent < part.length:
         chunk = _read(part, sent) if in_memory else await run(_read, part, sent)

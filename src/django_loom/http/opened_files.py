@@ -29,6 +29,11 @@ def is_in_memory(file: Any) -> bool:
     return isinstance(_unwrapped(file), io.BytesIO)
 
 
+def waits_on_loop(file: Any) -> bool:
+    """Tell if a file's class says, by this attribute, that reading it waits on the loop."""
+    return getattr(_unwrapped(file), "waits_on_loop", False) is True
+
+
 def disk_status(file: Any) -> os.stat_result | None:
     """Return the status of the regular file on disk whose own bytes ``file`` reads, if any.
 
