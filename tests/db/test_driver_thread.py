@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import InterfaceError
 
 from django_loom import run_sync
 from django_loom.db.driver_thread import DriverThread
@@ -139,3 +140,23 @@ def test_a_sqlite_connection_that_is_closed_in_a_transaction_locks_nothing(tmp_p
     with closing(connect()) as other:
         other.execute("INSERT INTO numbers VALUES (2)")
         assert other.execute("SELECT number FROM numbers").fetchall() == [(2,)]
+
+
+def test_a_closed_connection_says_so(loop_runner: LoopRunner) -> None:
+    """As the driver would, whose thread has ended."""
+
+    def use_closed() -> None:
+        connection = SQLiteConnection.open(lambda: sqlite3.connect(":memory:"), "closed")
+        cursor = connection.cursor()
+        connection.close()
+        for use in (connection.cursor, connection.commit, lambda: cursor.execute("SELECT 1")):
+            with pytest.raises(InterfaceError, match="closed"):
+                use()
+        cursor.close()
+        connection.close()
+
+    async def main() -> None:
+        await run_sync(use_closed)
+
+    use_closed()
+    loop_runner(main)

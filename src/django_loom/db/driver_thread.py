@@ -9,6 +9,8 @@ from contextlib import suppress
 from threading import Lock, Thread
 from typing import Any
 
+from django.db import InterfaceError
+
 from django_loom.bridge import SyncCall, current_call, suspend
 
 _SECONDS_BETWEEN_INTERRUPTS = 0.02
@@ -36,9 +38,17 @@ class DriverThread:
         return bool(self._unfinished)
 
     def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run a function in the thread and wait: on the loop if the caller is on one."""
+        """Run a function in the thread and wait: on the loop if the caller is on one.
+
+        :raises InterfaceError: the connection was closed, and the thread has ended with it.
+        """
         running = object()
-        future = self._executor.submit(self._run, running, fn, args, kwargs)
+        try:
+            future = self._executor.submit(self._run, running, fn, args, kwargs)
+        except RuntimeError as error:
+            if not self.has_ended:  # the interpreter is ending
+                raise
+            raise InterfaceError("the driver's connection is closed") from error
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         call = current_call()
