@@ -554,6 +554,25 @@ def test_a_unit_that_ends_with_autocommit_off_fails(loop_runner: LoopRunner, com
     loop_runner(main)
 
 
+def test_autocommit_that_is_left_off_on_two_databases_is_told_of_both(
+    loop_runner: LoopRunner,
+) -> None:
+    def leave_off_both() -> None:
+        for alias in ("default", "other"):
+            transaction.set_autocommit(False, using=alias)
+            Author.objects.using(alias).create(name="Ann")
+
+    async def main() -> None:
+        with (  # noqa: PT012
+            pytest.raises(AutocommitLeftOff, match="(?s)'default'.*'other'"),
+            unit_of_work(),
+        ):
+            await run_sync(leave_off_both)
+        await aeventually(lambda: (in_use(), in_use("other")) == (0, 0))
+
+    loop_runner(main)
+
+
 def test_the_units_own_error_comes_before_that_of_autocommit(loop_runner: LoopRunner) -> None:
     async def main() -> None:
         with pytest.raises(ZeroDivisionError), unit_of_work():  # noqa: PT012

@@ -55,7 +55,7 @@ class UnitConnections(dict[str, Any]):
             if keep_session and not jobs_of(unit).after_last(self._end_sessions):
                 self._end_sessions()
         if lost:
-            raise AutocommitLeftOff(lost[0])
+            raise AutocommitLeftOff(" ".join(lost))
 
     def _end_alias(self, alias: str, keep_session: bool, lost: list[str]) -> None:
         try:
