@@ -563,8 +563,8 @@ def test_autocommit_that_is_left_off_on_two_databases_is_told_of_both(
             Author.objects.using(alias).create(name="Ann")
 
     async def main() -> None:
-        with (  # noqa: PT012
-            pytest.raises(AutocommitLeftOff, match="(?s)'default'.*'other'"),
+        with (
+            pytest.raises(AutocommitLeftOff, match=r"(?s)'default'.*'other'"),
             unit_of_work(),
         ):
             await run_sync(leave_off_both)
