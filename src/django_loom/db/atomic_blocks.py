@@ -167,8 +167,10 @@ def _give_up(
 ) -> None:
     """Leave a block without a wait: close its connection, so that the server rolls back."""
     close = connection.close
-    if connection.leased and _get_running_loop() is not None:
-        close = partial(connection.close_below_block, lease)  # close() refuses a coroutine
+    if connection.leased and (_get_running_loop() is not None or is_collecting()):
+        # close() refuses a coroutine, and leaves alone a pinned connection on which code beside
+        # the block may work, for whose end nothing can wait in a collection.
+        close = partial(connection.close_below_block, lease)
     finish_all(
         [
             close,
