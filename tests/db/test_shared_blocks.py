@@ -64,11 +64,17 @@ def test_two_tasks_may_use_one_atomic_object(
     loop_runner(main)
 
 
-async def named(block: Any, name: str) -> AsyncIterator[None]:
+async def in_unit(block: Any, name: str) -> AsyncIterator[None]:
     with unit_of_work():
         async with block:
             await Author.objects.acreate(name=name)
             yield
+
+
+async def named(block: Any, name: str) -> AsyncIterator[None]:
+    async with block:
+        await Author.objects.acreate(name=name)
+        yield
 
 
 @pytest.mark.parametrize("how", ["dropped", "collected"])
@@ -79,7 +85,7 @@ def test_a_generator_that_the_loop_closes_leaves_its_own_block(
 
     async def main() -> None:
         block = django_loom.atomic()
-        left: list[Any] = [named(block, "generator")]
+        left: list[Any] = [in_unit(block, "generator")]
         await asyncio.create_task(anext(left[0]))
         if how == "collected":
             left[0] = [left[0], left]
@@ -102,7 +108,7 @@ def test_generators_that_are_ended_in_other_tasks_leave_their_own_blocks(
 
     async def main() -> None:
         block = django_loom.atomic()
-        fails, ends = named(block, "fails"), named(block, "ends")
+        fails, ends = in_unit(block, "fails"), in_unit(block, "ends")
         for each in (fails, ends):
             await asyncio.create_task(anext(each))
         with pytest.raises(ZeroDivisionError):
@@ -110,6 +116,60 @@ def test_generators_that_are_ended_in_other_tasks_leave_their_own_blocks(
         with pytest.raises(StopAsyncIteration):
             await asyncio.create_task(anext(ends))
         assert (await names(), in_use()) == (["ends"], 0)
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["two objects", "one object"])
+@pytest.mark.parametrize("fails", [None, "outer", "inner"])
+def test_blocks_may_be_left_in_the_order_in_which_they_were_entered(
+    loop_runner: LoopRunner, fails: str | None, same: bool
+) -> None:
+    """By hand, as Django's may: what is left first counts as the inner one."""
+
+    def error(name: str) -> tuple[Any, Any, None]:
+        return (KeyError, KeyError(), None) if name == fails else (None, None, None)
+
+    def synchronously() -> None:
+        outer, inner = transaction.atomic(), transaction.atomic()
+        outer.__enter__()
+        Author.objects.create(name="in the outer")
+        inner.__enter__()
+        Author.objects.create(name="in the inner")
+        outer.__exit__(*error("outer"))
+        Author.objects.create(name="after the first")
+        inner.__exit__(*error("inner"))
+
+    async def asynchronously() -> None:
+        outer = django_loom.atomic()
+        inner = outer if same else django_loom.atomic()
+        await outer.__aenter__()
+        await Author.objects.acreate(name="in the outer")
+        await inner.__aenter__()
+        await Author.objects.acreate(name="in the inner")
+        await outer.__aexit__(*error("outer"))
+        await Author.objects.acreate(name="after the first")
+        await inner.__aexit__(*error("inner"))
+
+    async def main() -> None:
+        await run_sync(synchronously)
+        expected = await names()
+        await Author.objects.all().adelete()
+        await asynchronously()
+        assert (await names(), in_use()) == (expected, 0)
+
+    loop_runner(main)
+
+
+def test_a_generator_that_is_left_in_a_block_is_not_taken_for_the_blocks_code(
+    loop_runner: LoopRunner,
+) -> None:
+    async def main() -> None:
+        async with django_loom.atomic():
+            await Author.objects.acreate(name="ours")
+            async for _ in named(django_loom.atomic(), "left"):
+                break
+        assert (await names(), in_use()) == (["ours"], 0)
 
     loop_runner(main)
 

@@ -152,12 +152,31 @@ class _Open:
                 self.of_thread.timeout = self.scope.wrapper.lease_timeout
 
     def exit(self, *exc: Any) -> None:
+        self._change_places_with_inner()
         try:
             with scopes.inside(self.scope):
                 self.block.__exit__(*exc)
         finally:
             if self.scope is not None:
                 self.scope.opener = None  # it is open still if a block in it was not left
+
+    def _change_places_with_inner(self) -> None:
+        """Be the inner block, if the caller is in one that it has entered in this one.
+
+        Blocks are entered by hand, and left in that order → the inner one has the turn, and we
+        would wait for ourselves → as in Django, what is left first counts as the innermost.
+        """
+        here = scopes.find(self.block.using or DEFAULT_DB_ALIAS)
+        inner = None if here is None else here.opener
+        if not isinstance(inner, _Open) or inner is self or inner.of_thread is not None:
+            return
+        if self.scope is None or here is None or not here.is_within(self.scope):
+            return
+        if here.in_generator:
+            return  # left by its consumer: the loop is about to close it
+        inner.scope, self.scope = self.scope, here
+        inner.scope.opener, here.opener = inner, self
+        inner._token, self._token = self._token, inner._token  # both are of one unit
 
     async def exit_in_thread(self, of_thread: ThreadBlock, *exc: Any) -> None:
         loop = of_thread.loop
