@@ -8,8 +8,9 @@ PYTHON := $(VENV)/bin/python
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 APPS ?=
 ARGS ?=
-# Each has a PostgreSQL of its own, and takes one test module after the other.
-TWO_PROCESSES = -n 2 --dist loadfile
+# Each has a PostgreSQL of its own, and takes one test module after the other, in their order: the
+# slow ones, such as those of the browser, are not the last.
+TWO_PROCESSES = -n 2 --dist loadfile --no-loadscope-reorder
 
 # An interpreter that really runs (a pyenv shim may not) and can make a venv. 3.13 comes first: what
 # tests/django_suite/accepted.toml lists was found with it.
