@@ -120,6 +120,63 @@ def test_generators_that_are_ended_in_other_tasks_leave_their_own_blocks(
     loop_runner(main)
 
 
+class Wrapped:
+    """Enters and leaves a block of others, in frames that end at once."""
+
+    def __init__(self, block: Any) -> None:
+        self.block = block
+
+    async def __aenter__(self) -> None:
+        await call(self.block.__aenter__)
+
+    async def __aexit__(self, *error: Any) -> None:
+        await call(self.block.__aexit__, *error)
+
+
+async def call(method: Any, *args: Any) -> None:
+    await method(*args)
+
+
+def test_tasks_that_enter_one_object_through_others_leave_their_own_blocks(
+    loop_runner: LoopRunner,
+) -> None:
+    async def main() -> None:
+        block = django_loom.atomic()
+
+        async def use(number: int) -> None:
+            async with Wrapped(block):
+                await Author.objects.acreate(name=f"{number}")
+                await let_others_run(7 * number % 5)
+                if number % 2:
+                    raise ZeroDivisionError
+
+        for _ in range(5):
+            await asyncio.gather(*map(use, range(6)), return_exceptions=True)
+            assert (await names(), in_use()) == (["0", "2", "4"], 0)
+            await Author.objects.all().adelete()
+
+    loop_runner(main)
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["own object", "one object"])
+def test_a_block_in_which_a_generator_was_left_is_its_own(
+    loop_runner: LoopRunner, same: bool
+) -> None:
+    """Its task's context names the generator's, which is closed afterwards."""
+
+    async def main() -> None:
+        block = django_loom.atomic()
+        async with block:
+            await Author.objects.acreate(name="ours")
+            left = named(block if same else django_loom.atomic(), "left")
+            async for _ in left:
+                break
+            del left
+        assert (await names(), in_use()) == (["ours"], 0)
+
+    loop_runner(main)
+
+
 @pytest.mark.parametrize("same", [False, True], ids=["two objects", "one object"])
 @pytest.mark.parametrize("fails", [None, "outer", "inner"])
 def test_blocks_may_be_left_in_the_order_in_which_they_were_entered(

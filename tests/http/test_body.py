@@ -208,6 +208,26 @@ def test_after_the_body_the_watch_sees_the_disconnect(loop_runner: LoopRunner) -
     loop_runner(main)
 
 
+def test_after_a_body_that_is_too_long_the_watch_sees_the_disconnect(
+    loop_runner: LoopRunner,
+) -> None:
+    """Its last message is here, and a view may go on without it."""
+
+    async def main() -> None:
+        it = Body(end(b"xxxxx"), MAX_BODY=4)
+        with pytest.raises(BodyTooLarge):
+            await it.body.read_chunk()
+        it.watch()
+        await settle()
+        it.connection.leave()
+        await settle()
+        assert it.told == 1
+        with pytest.raises(BodyTooLarge):
+            await it.body.read_chunk()
+
+    loop_runner(main)
+
+
 @pytest.mark.parametrize("watched", [False, True])
 def test_a_reader_is_told_of_the_disconnect(loop_runner: LoopRunner, watched: bool) -> None:
     async def main() -> None:

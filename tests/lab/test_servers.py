@@ -185,8 +185,8 @@ def test_a_server_is_pinned_to_its_core() -> None:
 
 KILLED_LAB = """
 import os, signal
-from django_loom.lab.catalogue import kind
-from django_loom.lab.servers import running
+from django_loom.lab.servers.catalogue import kind
+from django_loom.lab.servers.server import running
 with running([kind("aiohttp"), kind("sync")]) as servers:
     print(*(server.pid for server in servers.values()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -49,9 +49,9 @@ class AsyncAtomic(AsyncContextDecorator):
         return AsyncAtomic(*self._arguments)
 
     def __aenter__(self) -> Awaitable[None]:
-        return self._enter(id(sys._getframe(1)), _is_in_async_generator())
+        return self._enter(_generator_of(sys._getframe(1)), _is_in_async_generator())
 
-    async def _enter(self, frame: int, in_generator: bool) -> None:
+    async def _enter(self, generator: FrameType | None, in_generator: bool) -> None:
         # Outside a request the block is a unit: what is in it has the same connection. That of
         # a thread that waits for us is the thread's, which has one.
         unit, loop = current_unit(), _get_running_loop()
@@ -61,7 +61,7 @@ class AsyncAtomic(AsyncContextDecorator):
             of_thread.in_generator = in_generator
         elif unit is None or unit.ended:
             unit, token = begin_unit(is_part=True)
-        opened = _Open(Atomic(*self._arguments), frame, unit, token, of_thread)
+        opened = _Open(Atomic(*self._arguments), generator, unit, token, of_thread)
         try:
             await run_sync(opened.enter, in_generator)
         except GeneratorExit:
@@ -79,16 +79,16 @@ class AsyncAtomic(AsyncContextDecorator):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> Awaitable[None]:
-        return self._exit(id(sys._getframe(1)), exc_type, exc, traceback)
+        return self._exit(_generator_of(sys._getframe(1)), exc_type, exc, traceback)
 
     async def _exit(
         self,
-        frame: int,
+        generator: FrameType | None,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        opened = self._take_own(frame)
+        opened = self._take_own(generator)
         if exc is not None and (_get_running_loop() is None or is_collecting()):
             # The garbage collector closes the coroutine, and its loop is gone.
             opened.give_up(exc)
@@ -101,16 +101,20 @@ class AsyncAtomic(AsyncContextDecorator):
         finally:
             opened.leave_unit()
 
-    def _take_own(self, frame: int) -> _Open:
+    def _take_own(self, generator: FrameType | None) -> _Open:
         """Return the block that is left, of those that are open by this object.
 
         A generator with one of them is left half-way, and the loop closes it in another task,
-        which is in one itself → that task's context tells of the wrong one → the frame with
-        the ``async with`` does not. Only where a block is left in another frame than it was
-        entered, as by an exit stack, the context tells; where it does not, it is the last.
+        which is in one itself → that task's context tells of the wrong one, and to the task
+        that has left the generator half-way its own does → the frame of a generator, which
+        lives as long as its block, comes first. Of others the context tells; where it does
+        not, as in a fixture's teardown, it is the last.
         """
-        own = [each for each in self._open if each.frame == frame] or self._open
-        opened = self._in_context(own) or own[-1]
+        # One that leaves a block by another coroutine than it entered it, as by an exit stack,
+        # or has neither in a generator, finds those that no generator has.
+        own = [each for each in self._open if each.generator is generator] or self._open
+        opened = own[-1] if generator is not None and own is not self._open else None
+        opened = opened or self._in_context(own) or own[-1]
         self._open.remove(opened)
         return opened
 
@@ -130,13 +134,13 @@ class _Open:
     def __init__(
         self,
         block: Atomic,
-        frame: int,
+        generator: FrameType | None,
         unit: Unit | None,
         token: Any,
         of_thread: ThreadBlock | None,
     ) -> None:
         self.block = block
-        self.frame = frame  # the identity of that which lives until it has left the block
+        self.generator = generator  # the frame of that which has the block, if one has
         self.of_thread = of_thread
         self.scope: scopes.Scope | None = None
         self._unit = unit
@@ -212,6 +216,11 @@ class _Open:
             leave_unit(self._token)
         if self._token is not None and self._unit is not None:
             self._unit.end(quietly=True)
+
+
+def _generator_of(frame: FrameType) -> FrameType | None:
+    """Return the frame if it is an async generator's."""
+    return frame if frame.f_code.co_flags & CO_ASYNC_GENERATOR else None
 
 
 def _is_in_async_generator() -> bool:

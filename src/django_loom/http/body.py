@@ -159,8 +159,14 @@ class RequestBody:
         return self.state is BodyState.ARRIVING and not self._chunk
 
     def _refused(self, fault: LoomError) -> LoomError:
-        self.state, self.fault = BodyState.REFUSED, fault
+        self.fault = fault
+        self._go_wrong(BodyState.REFUSED)
         return fault
+
+    def _go_wrong(self, state: BodyState) -> None:
+        # Of one that is complete nothing but the disconnect can follow, which is still awaited.
+        if self.state is not BodyState.COMPLETE:
+            self.state = state
 
     async def _wait_for_message(self) -> None:
         if self._reader is not ReaderState.ABSENT:
@@ -194,7 +200,8 @@ class RequestBody:
         try:
             message = await await_in(self._context, self._next_message())
         except Exception as error:  # the server's own: whoever reads gets it, now or later
-            self.state, self._failure = BodyState.FAILED, error
+            self._failure = error
+            self._go_wrong(BodyState.FAILED)
             logger.warning("The server's receive() failed", exc_info=True)
         else:
             self._take(message)
@@ -222,7 +229,7 @@ class RequestBody:
     def _begin_watch(self) -> None:
         self._watching, self.lasted = WatchState.DUE, True
         # A reader that is waiting sees the disconnect itself, and calls this when it is done.
-        if self._reader is not ReaderState.ABSENT or self.state is BodyState.FAILED:
+        if self._reader is not ReaderState.ABSENT or self._failure is not None:
             return
         if self._watch is None or self._watch.done():
             self._watch = self.loop.create_task(self._receive_ahead())
