@@ -104,17 +104,19 @@ class AsyncAtomic(AsyncContextDecorator):
     def _take_own(self, generator: FrameType | None) -> _Open:
         """Return the block that is left, of those that are open by this object.
 
-        A generator with one of them is left half-way, and the loop closes it in another task,
-        which is in one itself → that task's context tells of the wrong one, and to the task
-        that has left the generator half-way its own does → the frame of a generator, which
-        lives as long as its block, comes first. Of others the context tells; where it does
-        not, as in a fixture's teardown, it is the last.
+        A generator that was left half-way has one, and the loop closes it in a task that is in
+        another one → the task's context tells of that one, and the context of who has left the
+        generator of the generator's → a generator has those of its own frame, which lives as
+        long as they are open, and no other code has them, if it has any itself.
         """
-        # One that leaves a block by another coroutine than it entered it, as by an exit stack,
-        # or has neither in a generator, finds those that no generator has.
-        own = [each for each in self._open if each.generator is generator] or self._open
-        opened = own[-1] if generator is not None and own is not self._open else None
-        opened = opened or self._in_context(own) or own[-1]
+        own = [each for each in self._open if each.generator is generator]
+        if generator is not None and own:
+            opened = own[-1]
+        else:
+            # An exit stack may leave what a generator has entered. Where the context tells of
+            # none, as in a fixture's teardown, it is the last.
+            candidates = own or self._open
+            opened = self._in_context(candidates) or candidates[-1]
         self._open.remove(opened)
         return opened
 
