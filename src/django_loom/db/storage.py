@@ -47,27 +47,30 @@ class _Threads(RealLocal):
 
 
 # Functions, for it costs to look up a method on a class that has ``__getattr__``.
-def _of_quiet_unit(alias: str | None = None) -> Mapping[str, Any] | None:
+def _of_quiet_unit(alias: str) -> Mapping[str, Any] | None:
     """Return the objects of the calling code's unit, if no block or thread can have others.
 
-    As it mostly is for a request, which asks some four times.
+    As it mostly is for a request.
 
-    :param alias: the only one that is asked for, so that its open block says which it is.
+    :param alias: what is asked for; its open block says which it is.
     """
     unit = unit_in_context()
     if unit is None or scopes.opened_by_threads or _of_other_engines:
         return None
     if (known := scopes_in_context()) is not None:
-        block = known.get(alias) if alias is not None else None
-        return {alias: block.open_on} if alias and block and block.open_on else None
+        block = known.get(alias)
+        return {alias: block.open_on} if block and block.open_on else None
     return unit.belongings.get(_KEY, _NO_CONNECTIONS)  # type: ignore[no-any-return]
 
 
 def present_connections() -> list[Any]:
     """Return the connection objects that the calling code has, and what its context logs to."""
     wanted = captures_in_context()
-    if not wanted and (of_unit := _of_quiet_unit()) is not None:
-        return list(of_unit.values())
+    if not wanted and scopes_in_context() is None:
+        # What _of_quiet_unit() does, without the call: a request asks three times.
+        unit = unit_in_context()
+        if unit is not None and not (scopes.opened_by_threads or _of_other_engines):
+            return list(unit.belongings.get(_KEY, _NO_CONNECTIONS).values())
     # A log is the context's: to empty it, any connection will do.
     return connections._connections.made(wanted.keys())  # type: ignore[no-any-return]
 
