@@ -15,7 +15,7 @@ from benchmarks.http.goals import Goal
 from benchmarks.http.goals import goals as goals_of
 from benchmarks.http.peers import LOOM, PEERS, ROUTES, specification
 from benchmarks.http.servers import Server, ServerFailed
-from django_loom.conf import LoomSettings
+from django_loom.http.conf import HttpSettings
 
 TARGET = {"host": "127.0.0.1", "port": 1, "user": "u", "password": "", "dbname": "d"}
 
@@ -191,7 +191,7 @@ def test_only_what_counts_threads_gets_them() -> None:
 def test_one_wsgi_server_collects_garbage_as_we_do() -> None:
     found = {n: specification(p, 32, 8, TARGET)["collector"] for n, p in PEERS.items()}
     ours = {n: thresholds for n, thresholds in found.items() if thresholds is not None}
-    assert ours == {"gunicorn-threads-gc": LoomSettings().GC_THRESHOLD}
+    assert ours == {"gunicorn-threads-gc": HttpSettings().GC_THRESHOLD}
 
 
 def test_what_plain_django_costs_is_set_beside_what_a_bar_allows() -> None:

@@ -78,7 +78,7 @@ def test_a_loom_setting_that_is_not_valid_is_an_error() -> None:
     assert isinstance(message, Error)
     assert message.id == "django_loom.E002"
     assert message.msg == "LOOM['THREADS'] must be a whole number of at least 1; it is 0."
-    assert "django_loom.conf.LoomSettings" in str(message.hint)
+    assert "page on settings" in str(message.hint)
 
 
 def test_a_loom_setting_that_is_valid_is_not_mentioned() -> None:

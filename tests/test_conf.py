@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 from django.test import modify_settings, override_settings
 
-from django_loom.conf import LoomSettings, loom_settings, require_app
+from django_loom.conf import read, require_app, require_valid, sections
 from django_loom.exceptions import AppNotInstalled, LoomError, LoomSettingError
 
 DEFAULTS = {
@@ -75,83 +76,97 @@ def pairs(values: dict[str, list[Any]]) -> list[Any]:
     ]
 
 
-def as_dictionary(loom: LoomSettings) -> dict[str, Any]:
-    return {field.name: getattr(loom, field.name) for field in fields(loom)}
+def keys_of(section: type[Any]) -> list[str]:
+    return [each.name for each in fields(section)]
+
+
+def values() -> dict[str, Any]:
+    """The settings of all sections, in the order of `DEFAULTS`."""
+    found = {key: getattr(read(each), key) for each in sections() for key in keys_of(each)}
+    return {key: found[key] for key in (*DEFAULTS, *found)}
+
+
+def section_of(key: str) -> type[Any]:
+    (found,) = (each for each in sections() if key in keys_of(each))
+    return found
 
 
 @pytest.fixture
 def without_loom() -> Iterator[None]:
     with override_settings(LOOM={}):
         del settings.LOOM
-        loom_settings.cache_clear()
+        setting_changed.send(sender=None, setting="LOOM", value=None, enter=True)
         yield
 
 
 @pytest.mark.usefixtures("without_loom")
 def test_the_defaults_apply_without_the_setting() -> None:
     assert not hasattr(settings, "LOOM")
-    assert as_dictionary(loom_settings()) == DEFAULTS
+    assert values() == DEFAULTS
 
 
 def test_the_defaults_apply_to_what_is_left_out() -> None:
     with override_settings(LOOM={}):
-        assert as_dictionary(loom_settings()) == DEFAULTS
+        assert values() == DEFAULTS
     with override_settings(LOOM={"THREADS": 3}):
-        assert as_dictionary(loom_settings()) == DEFAULTS | {"THREADS": 3}
+        assert values() == DEFAULTS | {"THREADS": 3}
 
 
 @pytest.mark.parametrize(("key", "value"), pairs(RIGHT))
 def test_each_key_is_read(key: str, value: object) -> None:
     with override_settings(LOOM={key: value}):
-        assert getattr(loom_settings(), key) == value
+        require_valid()
+        assert getattr(read(section_of(key)), key) == value
 
 
 @pytest.mark.parametrize(("key", "value"), pairs(WRONG))
 def test_a_wrong_value_is_refused(key: str, value: object) -> None:
     with override_settings(LOOM={key: value}), pytest.raises(LoomSettingError) as raised:
-        loom_settings()
+        read(section_of(key))
     assert str(raised.value) == f"LOOM[{key!r}] must be {EXPECTED[key]}; it is {value!r}."
 
 
 def test_an_unknown_key_is_refused_and_the_known_ones_are_listed() -> None:
     with override_settings(LOOM={"threads": 3}), pytest.raises(LoomSettingError) as raised:
-        loom_settings()
-    assert str(raised.value) == f"LOOM has the unknown key 'threads'. Known: {', '.join(DEFAULTS)}."
+        require_valid()
+    known = ", ".join(sorted(DEFAULTS))
+    assert str(raised.value) == f"LOOM has the unknown key 'threads'. Known: {known}."
 
 
+@pytest.mark.parametrize("read_them", [require_valid, lambda: read(section_of("THREADS"))])
 @pytest.mark.parametrize("value", [None, [], "loop", 1], ids=repr)
-def test_something_else_than_a_dictionary_is_refused(value: object) -> None:
+def test_something_else_than_a_dictionary_is_refused(
+    value: object, read_them: Callable[[], object]
+) -> None:
     with override_settings(LOOM=value), pytest.raises(LoomSettingError) as raised:
-        loom_settings()
+        read_them()
     assert str(raised.value) == f"LOOM must be a dictionary; it is {value!r}."
 
 
 def test_it_is_read_once() -> None:
     with override_settings(LOOM={"THREADS": 3}):
-        assert loom_settings() is loom_settings()
+        assert read(section_of("THREADS")) is read(section_of("THREADS"))
 
 
 def test_overridden_settings_hold_as_long_as_their_block() -> None:
-    before = loom_settings()
+    before = values()
     with override_settings(LOOM={"THREADS": 3}):
         with override_settings(LOOM={"THREADS": 4}):
-            assert loom_settings().THREADS == 4
-        assert loom_settings().THREADS == 3
-    assert loom_settings() == before
+            assert values()["THREADS"] == 4
+        assert values()["THREADS"] == 3
+    assert values() == before
 
 
 def test_a_wrong_value_does_not_stay() -> None:
     with override_settings(LOOM={"THREADS": 0}), pytest.raises(LoomSettingError):
-        loom_settings()
-    assert loom_settings().THREADS >= 1
+        require_valid()
+    assert values()["THREADS"] >= 1
 
 
-def test_it_cannot_be_changed() -> None:
-    def change(loom: Any) -> None:
-        loom.THREADS = 3
-
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_it_cannot_be_changed(key: str) -> None:
     with pytest.raises(FrozenInstanceError):
-        change(loom_settings())
+        setattr(read(section_of(key)), key, DEFAULTS[key])
 
 
 @pytest.mark.parametrize("error", [LoomSettingError, AppNotInstalled])
@@ -161,8 +176,14 @@ def test_the_errors_are_ones_of_configuration(error: type[Exception]) -> None:
 
 
 def test_every_key_is_tested() -> None:
-    keys = [field.name for field in fields(LoomSettings)]
-    assert list(DEFAULTS) == list(RIGHT) == list(WRONG) == list(EXPECTED) == keys
+    keys = [key for each in sections() for key in keys_of(each)]
+    assert sorted(keys) == sorted(DEFAULTS)
+    assert list(DEFAULTS) == list(RIGHT) == list(WRONG) == list(EXPECTED)
+
+
+def test_a_key_is_of_one_room() -> None:
+    keys = [key for each in sections() for key in keys_of(each)]
+    assert len(keys) == len(set(keys))
 
 
 # The app.

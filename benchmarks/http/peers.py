@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_loom.conf import LoomSettings
+from django_loom.http.conf import HttpSettings
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def specification(
         "target": dict(target),
         # Under WSGI a thread keeps its connection.
         "pool": None if peer.is_wsgi else connections,
-        "collector": LoomSettings().GC_THRESHOLD if peer.collects_as_loom else None,
+        "collector": HttpSettings().GC_THRESHOLD if peer.collects_as_loom else None,
         **peer.django,
     }
     if peer.is_wsgi:

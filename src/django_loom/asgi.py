@@ -10,7 +10,7 @@ from typing import Any
 import django
 from django.db import connections
 
-from .conf import require_app
+from .conf import require_app, require_valid
 from .db import serving
 from .db.holders import begin_at
 from .db.lifespan import close_pools, open_pools, sweep_pools
@@ -32,9 +32,11 @@ def get_asgi_application(lifespan: Lifespan = no_lifespan) -> LoomHandler:
         async context manager that is left when the server stops. The mapping that this
         gives, if any, is in ``request.scope["state"]`` of each request.
     :raises AppNotInstalled: ``"django_loom"`` is not in ``INSTALLED_APPS``.
+    :raises LoomSettingError: the setting ``LOOM`` has a key or a value that is not valid.
     """
     django.setup(set_prefix=False)
     require_app("get_asgi_application() of django_loom.asgi")
+    require_valid()
     rooms = (_pools, _executors, _view_threads, lifespan, _collector)
     return LoomHandler(database_hooks(), rooms)
 

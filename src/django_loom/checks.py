@@ -27,7 +27,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 
-from .conf import loom_settings
+from .conf import require_valid
 from .exceptions import LoomSettingError
 from .units.checks import check_locks, check_thread_keys, check_thread_locals
 
@@ -50,12 +50,12 @@ def register_checks() -> None:
 def check_loom_setting(**kwargs: Any) -> list[CheckMessage]:
     """Read the setting ``LOOM``."""
     try:
-        loom_settings()
+        require_valid()
     except LoomSettingError as error:
         return [
             Error(
                 str(error),
-                hint="The keys, and what each takes, are in django_loom.conf.LoomSettings.",
+                hint="The keys, and what each takes, are in the documentation's page on settings.",
                 id="django_loom.E002",
             )
         ]

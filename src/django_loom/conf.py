@@ -1,12 +1,10 @@
-"""What a project's settings say: the app, and ``LOOM``, few keys with their defaults."""
+"""What a project's settings say: the app, and ``LOOM``, of which each room has a section."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, dataclass_transform
 
 from django.apps import apps
 from django.conf import settings
@@ -14,149 +12,81 @@ from django.core.signals import setting_changed
 
 from .exceptions import AppNotInstalled, LoomSettingError
 
+T = TypeVar("T")
 
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+_sections: list[type[Any]] = []
+_read: dict[type[Any], Any] = {}
 
 
-# What must leave the loop, and how many threads it gets: see decision 19.
-EXECUTORS: Mapping[str, int] = {
-    "files": 32,
-    "passwords": _cores() + 1,
-    "mail": 4,
-    "cancellations": 4,
-}
+@dataclass_transform(frozen_default=True)
+def section(declared: type[T]) -> type[T]:
+    """Declare the keys of ``LOOM`` that one room reads; a key is spelled as the attribute.
 
-
-@dataclass(frozen=True, slots=True)
-class LoomSettings:
-    """``settings.LOOM`` with its defaults; a key is spelled as the attribute."""
-
-    SYNC_VIEWS: str = "thread"
-    """Where synchronous views run: ``"thread"``, safe for code that blocks, or ``"loop"``."""
-
-    THREADS: int = 10
-    """Threads for synchronous views, for the whole process."""
-
-    THREAD_QUEUE: int = 1000
-    """Requests that may wait for one of ``THREADS``; the next is answered 503."""
-
-    STREAM_THREADS: int = 100
-    """Streams of synchronous iterators in threads that may be open at once; others wait so too."""
-
-    EXECUTORS: dict[str, int] = field(default_factory=dict)
-    """Threads for other work that would block the loop, where not as many as by default."""
-
-    MAX_BODY: int | None = 1024**3
-    """Bytes that a request body may have, whatever its Content-Length says; None: any number."""
-
-    BODY_TIMEOUT: float = 30.0
-    """Seconds that the server waits for a body in all, beyond what ``BODY_RATE`` grants."""
-
-    BODY_RATE: int = 500
-    """Bytes per second of body that a client must reach: each as many grant it one second more."""
-
-    GC_THRESHOLD: tuple[int, int, int] | None = (20_000, 20, 50)
-    """``gc.set_threshold()`` of a server process, where requests that wait keep many objects."""
-
-    THREAD_LOCALS: tuple[str, ...] = ()
-    """Packages and modules whose ``threading.local`` stays the thread's. In others it keeps the
-    values of a unit of work: a request with all it starts, or an outermost ``run_sync()``."""
-
-    def __post_init__(self) -> None:
-        """Check each value.
-
-        :raises LoomSettingError: a value is of a wrong type, or out of range.
-        """
-        self._require("SYNC_VIEWS", self.SYNC_VIEWS in ("thread", "loop"), "'thread' or 'loop'")
-        for name in ("THREADS", "STREAM_THREADS", "BODY_RATE"):
-            self._require(name, _is_whole(getattr(self, name), 1), "a whole number of at least 1")
-        self._require("THREAD_QUEUE", _is_whole(self.THREAD_QUEUE, 0), "a whole number, 0 or more")
-        self._require(
-            "EXECUTORS",
-            _are_executors(self.EXECUTORS),
-            f"a dictionary of whole numbers of at least 1 for some of {', '.join(EXECUTORS)}",
-        )
-        self._require(
-            "MAX_BODY",
-            self.MAX_BODY is None or _is_whole(self.MAX_BODY, 0),
-            "a whole number of bytes, or None for no limit",
-        )
-        self._require(
-            "GC_THRESHOLD",
-            self.GC_THRESHOLD is None or _are_thresholds(self.GC_THRESHOLD),
-            "three whole numbers of at least 1, as gc.set_threshold() takes, or None",
-        )
-        self._require(
-            "THREAD_LOCALS",
-            _are_modules(self.THREAD_LOCALS),
-            "a tuple or list of the names of packages or modules",
-        )
-        timeout: object = self.BODY_TIMEOUT
-        is_seconds = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-        self._require("BODY_TIMEOUT", is_seconds and self.BODY_TIMEOUT > 0, "seconds above 0")
-
-    def _require(self, name: str, valid: bool, expected: str) -> None:
-        if not valid:
-            raise LoomSettingError(
-                f"LOOM[{name!r}] must be {expected}; it is {getattr(self, name)!r}."
-            )
-
-
-def _is_whole(value: object, minimum: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
-
-
-def _are_executors(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() <= EXECUTORS.keys()
-        and all(_is_whole(each, 1) for each in value.values())
-    )
-
-
-def _are_thresholds(value: object) -> bool:
-    return (
-        isinstance(value, tuple | list)
-        and len(value) == 3
-        and all(_is_whole(each, 1) for each in value)
-    )
-
-
-def _are_modules(value: object) -> bool:
-    return isinstance(value, tuple | list) and all(
-        isinstance(each, str) and all(part.isidentifier() for part in each.split("."))
-        for each in value
-    )
-
-
-@lru_cache(maxsize=1)
-def loom_settings() -> LoomSettings:
-    """Return ``settings.LOOM`` with defaults for what it leaves out.
-
-    :raises LoomSettingError: a key is not known, or a value not valid.
+    ``__post_init__()`` calls ``require()`` for each value.
     """
-    given: Any = getattr(settings, "LOOM", {})
-    if not isinstance(given, dict):
-        raise LoomSettingError(f"LOOM must be a dictionary; it is {given!r}.")
-    known = [each.name for each in fields(LoomSettings)]
+    made = dataclass(frozen=True, slots=True)(declared)
+    _sections.append(made)
+    return made
+
+
+def sections() -> list[type[Any]]:
+    """Return the sections of all rooms."""
+    return list(_sections)
+
+
+def read(section: type[T]) -> T:
+    """Return a room's section of ``settings.LOOM``, with defaults for what that leaves out.
+
+    :raises LoomSettingError: a value is not valid.
+    """
+    found: T | None = _read.get(section)
+    if found is None:
+        given, known = _given(), _keys(section)
+        found = section(**{key: value for key, value in given.items() if key in known})
+        _read[section] = found
+    return found
+
+
+def require_valid() -> None:
+    """Read the sections of all rooms.
+
+    :raises LoomSettingError: a key is in none of them, or a value not valid.
+    """
+    given, known = _given(), sorted(key for each in _sections for key in _keys(each))
     for key in given:
         if key not in known:
             raise LoomSettingError(f"LOOM has the unknown key {key!r}. Known: {', '.join(known)}.")
-    return LoomSettings(**given)
+    for each in _sections:
+        read(each)
 
 
-def thread_locals() -> Sequence[str]:
-    """Return ``LOOM["THREAD_LOCALS"]``; nothing if the settings are wrong, or not there yet.
+def _keys(section: type[Any]) -> list[str]:
+    return [each.name for each in fields(section)]
 
-    Locals are made at any time: a mistake in the settings is not theirs to report.
+
+def _given() -> dict[str, Any]:
+    given: Any = getattr(settings, "LOOM", {})
+    if not isinstance(given, dict):
+        raise LoomSettingError(f"LOOM must be a dictionary; it is {given!r}.")
+    return given
+
+
+def require(values: object, name: str, is_valid: Callable[[Any], bool], expected: str) -> None:
+    """Refuse a section's value.
+
+    :param values: the section.
+    :param is_valid: tells if the value is.
+    :param expected: what a valid one is, for the message.
+    :raises LoomSettingError: it is not.
     """
-    given: Any = getattr(settings, "LOOM", None) if settings.configured else None
-    names: Any = given.get("THREAD_LOCALS", ()) if isinstance(given, dict) else ()
-    return names if _are_modules(names) else ()
+    value = getattr(values, name)
+    if not is_valid(value):
+        raise LoomSettingError(f"LOOM[{name!r}] must be {expected}; it is {value!r}.")
+
+
+def is_whole(value: object, minimum: int) -> bool:
+    """Tell if a value is a whole number, of at least the minimum."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
 
 
 def require_app(what: str) -> None:
@@ -176,7 +106,7 @@ def require_app(what: str) -> None:
 
 def _read_again(*, setting: str, **kwargs: Any) -> None:
     if setting == "LOOM":
-        loom_settings.cache_clear()
+        _read.clear()
 
 
 setting_changed.connect(_read_again)

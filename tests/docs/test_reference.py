@@ -16,7 +16,7 @@ import pytest
 import django_loom
 from django_loom import checks, exceptions
 from django_loom.cli.commands import loom
-from django_loom.conf import LoomSettings
+from django_loom.conf import sections
 from django_loom.db.pool_options import PoolOptions
 from django_loom.db.statistics import PoolStatistics
 from django_loom.http.view_threads import ThreadStatistics
@@ -46,7 +46,7 @@ def test_every_public_name(site: Path) -> None:
 
 
 def test_every_key_of_the_settings(site: Path) -> None:
-    keys = [field.name for each in (LoomSettings, PoolOptions) for field in fields(each)]
+    keys = [field.name for each in (*sections(), PoolOptions) for field in fields(each)]
     assert not missing(site, "reference/settings", keys)
 
 

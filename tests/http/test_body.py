@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from django_loom.conf import LoomSettings
 from django_loom.exceptions import BodyInUse, BodyTimeout, BodyTooLarge, ClientDisconnected
 from django_loom.http import body as body_module
 from django_loom.http.body import RequestBody
+from django_loom.http.conf import HttpSettings
 from tests.http.asgi import Connection, Message, chunk, end
 from tests.loops import LoopRunner
 
@@ -33,7 +33,7 @@ class Body:
     def __init__(self, *messages: Message, **settings: Any) -> None:
         self.connection = Connection(*messages)
         self.told = 0
-        self.body = RequestBody(self.connection.receive, LoomSettings(**settings), self._tell)
+        self.body = RequestBody(self.connection.receive, HttpSettings(**settings), self._tell)
 
     def _tell(self) -> None:
         self.told += 1
@@ -260,7 +260,7 @@ def test_the_task_of_the_request_is_cancelled_where_it_reads(
         async def serve() -> None:
             task = asyncio.current_task()
             assert task is not None
-            body = RequestBody(connection.receive, LoomSettings(), task.cancel)
+            body = RequestBody(connection.receive, HttpSettings(), task.cancel)
             if watched:
                 body._begin_watch()
                 await settle()
@@ -536,7 +536,7 @@ def test_an_error_of_the_server_reaches_the_reader(
             await failing.wait()
             raise RuntimeError("no connection")
 
-        body = RequestBody(receive, LoomSettings(), lambda: None)
+        body = RequestBody(receive, HttpSettings(), lambda: None)
         if watched:
             body._begin_watch()
         reading = asyncio.create_task(body.read_chunk())

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from django_loom import run_sync
-from django_loom.conf import LoomSettings
 from django_loom.exceptions import BodyNotRead, BodyTooLarge, ClientDisconnected
 from django_loom.http import body as body_module
 from django_loom.http.body import RequestBody
 from django_loom.http.body_stream import BodyStream
+from django_loom.http.conf import HttpSettings
 from tests.http.asgi import Connection, Message, chunk, end
 from tests.loops import LoopRunner
 
@@ -32,7 +32,7 @@ def watch_never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stream_of(*messages: Message, **settings: Any) -> tuple[BodyStream, Connection]:
     connection = Connection(*messages)
-    body = RequestBody(connection.receive, LoomSettings(**settings), lambda: None)
+    body = RequestBody(connection.receive, HttpSettings(**settings), lambda: None)
     return BodyStream(body), connection
 
 

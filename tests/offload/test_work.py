@@ -21,10 +21,10 @@ from django.utils.log import AdminEmailHandler
 
 from django_loom import run_sync
 from django_loom.asgi import get_asgi_application
-from django_loom.conf import EXECUTORS
 from django_loom.db.postgresql import cancelling
 from django_loom.exceptions import LoomSettingError
 from django_loom.offload import executor, executors
+from django_loom.offload.conf import EXECUTORS
 from django_loom.reroute_table import CALL_SITES
 from tests.http.asgi import Connection, start
 from tests.loops import LoopRunner

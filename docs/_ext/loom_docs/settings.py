@@ -17,16 +17,20 @@ PARAMETER = re.compile(r":param (\w+): (.*?)(?=\n\s*:param|\Z)", re.DOTALL)
 UNITS = {1024**3: "1 GiB"}
 
 
-def table(name: str) -> str:
-    """The table of `module:Class`."""
+def table(*names: str) -> str:
+    """The table of one or more `module:Class`."""
+    found = [row for name in names for row in rows(name)]
+    return markdown_table(["key", "type", "default", "meaning"], found)
+
+
+def rows(name: str) -> list[tuple[str, ...]]:
     module, _, attribute = name.partition(":")
     described = getattr(import_module(module), attribute)
     texts = descriptions(described)
-    rows = [
+    return [
         (code(each.name), code(each.type), default(default_of(each)), from_rst(texts[each.name]))
         for each in fields(described)
     ]
-    return markdown_table(["key", "type", "default", "meaning"], rows)
 
 
 def default_of(field: Field[Any]) -> object:

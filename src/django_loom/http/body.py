@@ -10,7 +10,6 @@ from contextvars import copy_context
 from enum import Enum
 from typing import Any
 
-from django_loom.conf import LoomSettings
 from django_loom.exceptions import (
     BodyInUse,
     BodyTimeout,
@@ -20,6 +19,7 @@ from django_loom.exceptions import (
 )
 
 from .clean_context import await_in
+from .conf import HttpSettings
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -69,7 +69,7 @@ class RequestBody:
     lasted = False  # longer than WATCH_AFTER_SECONDS
 
     def __init__(
-        self, receive: Receive, settings: LoomSettings, on_disconnect: Callable[[], object]
+        self, receive: Receive, settings: HttpSettings, on_disconnect: Callable[[], object]
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._context = copy_context()  # before anybody has put something of the request into it

@@ -16,7 +16,7 @@ from django.http import FileResponse
 from django.urls import set_script_prefix
 
 from django_loom.bridge import await_, run_sync, unit_in_context
-from django_loom.conf import loom_settings
+from django_loom.conf import read
 from django_loom.exceptions import (
     BodyTimeout,
     BodyTooLarge,
@@ -27,6 +27,7 @@ from django_loom.offload import Executor, executors
 
 from .arriving import arriving_body, close_uploads
 from .body import Receive, RequestBody
+from .conf import HttpSettings
 from .deliveries import Answer, Delivery, Scope, pick_delivery
 from .disconnects import is_disconnect_only
 from .files import FilePart, prepare_file
@@ -62,7 +63,7 @@ class LoomHandler(ASGIHandler):
         :param database: what it asks of the database.
         :param lifespans: what begins with the server, in this order, and ends with it.
         """
-        self.settings = loom_settings()
+        self.settings = read(HttpSettings)
         self._database = database
         self._lifespans = lifespans
         self._loop: asyncio.AbstractEventLoop | None = None  # which served last

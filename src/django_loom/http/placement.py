@@ -10,8 +10,9 @@ from asgiref.sync import iscoroutinefunction
 from django.urls import URLResolver
 from django.urls.resolvers import RegexPattern, ResolverMatch
 
-from django_loom.conf import loom_settings
+from django_loom.conf import read
 
+from .conf import HttpSettings
 from .stand_ins import FUNCTIONS, stand_in
 
 V = TypeVar("V")
@@ -64,7 +65,7 @@ def streaming_body(view: V) -> V:
 def runs_in_thread(view: Any) -> bool:
     """Tell if a synchronous view is to run in a thread."""
     mark = _find(view, "_loom_runs_in_thread")
-    return loom_settings().SYNC_VIEWS == "thread" if mark is None else mark
+    return read(HttpSettings).SYNC_VIEWS == "thread" if mark is None else mark
 
 
 def streams_body(view: Any) -> bool:

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.signals import setting_changed
 
-from django_loom.conf import EXECUTORS, loom_settings
+from django_loom.conf import read
 
+from .conf import EXECUTORS, OffloadSettings
 from .executor import Executor
 
 # Its functions use files of their callers, who close them next.
@@ -20,7 +21,7 @@ def executor(name: str) -> Executor:
     """Return the executor for a kind of work, one of the keys of ``LOOM["EXECUTORS"]``."""
     found = _executors.get(name)
     if found is None:
-        threads = loom_settings().EXECUTORS.get(name, EXECUTORS[name])
+        threads = read(OffloadSettings).EXECUTORS.get(name, EXECUTORS[name])
         made = Executor(name, threads, until_done=name in _UNTIL_DONE)
         found = _executors.setdefault(name, made)  # another thread may have been here, too
     return found

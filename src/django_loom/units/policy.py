@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..conf import thread_locals
+from .conf import thread_locals
 
 _BETWEEN_ASYNC_AND_SYNC = "django_loom asgiref django greenlet gevent eventlet"
 _EVENT_LOOPS = """
