@@ -15,6 +15,7 @@ CALLS = [
     "plain await",
     "greenlet, bare",
     "run_sync",
+    "run_sync, observed",
     "SQLAlchemy greenlet_spawn",
     "sync_to_async",
     "sync_to_async, not sensitive",

@@ -18,7 +18,7 @@ from greenlet import greenlet
 from sqlalchemy.util.concurrency import await_only, greenlet_spawn
 
 from benchmarks.harness import loop_factory, read_spec
-from django_loom.bridge import await_, run_sync
+from django_loom.bridge import await_, observe_switches, run_sync
 from django_loom.offload import Executor
 from django_loom.offload.workers import WorkerThreads
 
@@ -47,6 +47,7 @@ def calls() -> dict[str, Case]:
         "plain await": repeated(trivial_coroutine),
         "greenlet, bare": repeated(bare_greenlet),
         "run_sync": repeated(lambda: run_sync(trivial)),
+        "run_sync, observed": observed(repeated(lambda: run_sync(trivial))),
         "SQLAlchemy greenlet_spawn": repeated(lambda: greenlet_spawn(trivial)),
         "sync_to_async": repeated(sensitive),
         "sync_to_async, not sensitive": repeated(other_thread),
@@ -73,6 +74,19 @@ def repeated(call: Callable[[], Awaitable[object]]) -> Case:
             await call()
 
     return case
+
+
+def observed(case: Case) -> Case:
+    """The same while somebody is told of each switch."""
+
+    async def measured(times: int) -> None:
+        observation = observe_switches(lambda call, runs: None)
+        try:
+            await case(times)
+        finally:
+            observation.end()
+
+    return measured
 
 
 def waits() -> dict[str, Case]:

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -20,6 +20,7 @@ from django.urls import path
 from django_loom import in_thread, on_loop, run_sync
 from django_loom.asgi import get_asgi_application
 from django_loom.bridge import Unit, current_unit
+from django_loom.http.request_unit import RequestUnit
 from tests.http.asgi import Connection, scope_of, start
 from tests.loops import LoopRunner
 
@@ -275,3 +276,44 @@ def test_signals_and_view_share_a_context(loop_runner: LoopRunner, name: str) ->
         signals.request_started.disconnect(started)
         signals.request_finished.disconnect(finished)
     assert values == [("of request_started", "7")]
+
+
+class Traced(RequestUnit):
+    """What an observer keeps of each request."""
+
+    __slots__ = ("log",)
+    of_all: ClassVar[list[Traced]] = []
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self.log = ["begins"]
+        self.of_all.append(self)
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self.log.append(f"ends with {self.view and self.view.__name__}, {error[0]}")
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_an_observer_has_its_own(loop_runner: LoopRunner, name: str) -> None:
+    """Of as many requests at once, each with what its view has noted."""
+    Traced.of_all.clear()
+
+    async def main() -> None:
+        application = get_asgi_application()
+        application.request_unit = Traced
+        connections = [Connection({"type": "http.request"}) for _ in range(REQUESTS)]
+        await asyncio.gather(
+            *(
+                start(each, "GET", f"/{name}?n={n}", application=application)
+                for n, each in enumerate(connections)
+            )
+        )
+
+    loop_runner(main)
+    assert len(Traced.of_all) == REQUESTS
+    assert {unit for each in seen.values() for _, unit, _ in each} == set(Traced.of_all)
+    view = VIEWS[name].__name__
+    assert [unit.log for unit in Traced.of_all] == [
+        ["begins", f"ends with {view}, None"]
+    ] * REQUESTS

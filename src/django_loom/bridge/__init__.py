@@ -10,6 +10,7 @@ from .destructors import cancel_again
 from .greenlets import Resource, SyncCall, current_call
 from .locks import Lock
 from .rounds import finish_all
+from .switches import SwitchObservation, observe_switches
 from .tasks import loop_hidden, task_of
 from .thread_blocks import ThreadBlock, begin_block
 from .thread_calls import (
@@ -35,6 +36,7 @@ __all__ = [
     "ClosedApart",
     "Lock",
     "Resource",
+    "SwitchObservation",
     "SyncCall",
     "ThreadBlock",
     "Unit",
@@ -52,6 +54,7 @@ __all__ = [
     "is_collecting",
     "leave_unit",
     "loop_hidden",
+    "observe_switches",
     "run_in_waiting_thread",
     "run_sync",
     "run_to_end_in_waiting_thread",

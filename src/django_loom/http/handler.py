@@ -55,6 +55,7 @@ class LoomHandler(ASGIHandler):
     """
 
     request_class = LoomRequest
+    request_unit = RequestUnit  # or a subclass: see there
     _middleware_chain: Any
 
     def __init__(self, database: DatabaseHooks, lifespans: Sequence[Lifespan] = ()) -> None:
@@ -123,7 +124,7 @@ class LoomHandler(ASGIHandler):
                 task.uncancel()  # also where nobody has noticed it
 
     async def _serve(self, scope: Scope, body: RequestBody, send: Send) -> None:
-        with RequestUnit(scope):
+        with self.request_unit(scope):
             held = await run_sync(self._respond, scope, body, send)
             if held is not None:
                 request, delivery = held
@@ -175,7 +176,7 @@ class LoomHandler(ASGIHandler):
     def make_view_atomic(self, view: View) -> View:
         """Return what calls a view: where it runs, with its body, in its transactions."""
         unit = unit_in_context()
-        if type(unit) is RequestUnit:
+        if isinstance(unit, RequestUnit):
             unit.view = view  # for messages
         # Through Django's own method, as in __call__(): tools that trace requests replace it.
         # The first look is for the many: asgiref's goes through partials and marks.

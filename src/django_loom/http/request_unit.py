@@ -20,6 +20,10 @@ class RequestUnit(Unit):
 
     What rooms do at its end may fail, but can't undo an answer that was sent: it is logged.
     ``view`` is the request's, as soon as that is found.
+
+    Who observes requests gives the handler a subclass, ``application.request_unit = Traced``:
+    its block begins and ends with the request, in the server's task, and the unit is there
+    for what is known of the request, to all code that is in it.
     """
 
     __slots__ = ("_scope", "_token", "view")
