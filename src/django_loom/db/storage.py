@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from _thread import _local as RealLocal  # threading's keeps the unit's values
-from collections.abc import Hashable, Iterator, Mapping, Set
-from contextlib import contextmanager, suppress
-from contextvars import Context
-from functools import partial
+from collections.abc import Hashable, Mapping, Set
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.db import connections
@@ -18,20 +16,16 @@ from django_loom.bridge import (
     Unit,
     current_call,
     current_unit,
-    finish_all,
-    in_waiting_thread,
     unit_in_context,
 )
 from django_loom.exceptions import EngineNotSupported
 
-from . import flows, parking, scopes
+from . import flows, parking, scopes, thread_functions
 from .connection_objects import ThreadConnections, UnitConnections
-from .lease import Lease
 from .leased import make_leased
 from .query_capture import captures_in_context
 from .registry import inherited_from_parent
 from .scopes import scopes_in_context
-from .unit_jobs import jobs_of
 from .wrapper import LoomDatabaseMixin
 
 logger = logging.getLogger("django_loom")
@@ -97,45 +91,9 @@ class ConnectionStorage:
         """Return the connection objects of the calling thread itself."""
         return self._threads.connections
 
-    @contextmanager
-    def leases_end(self) -> Iterator[None]:
-        """Give back at the end of a block what it has leased in this thread.
-
-        For a function of async code that runs in a thread. Synchronous code may wait in
-        the same thread for the async code to end: what that has leased stays, and what the
-        thread's own connection objects have.
-
-        Outside a unit, the next function in the thread relies on what this one has done to
-        the session, or on its transaction without autocommit → on a clean connection it would
-        commit each statement, or write to other tables → such a one stays the thread's.
-        """
-        leases = flows.of_this_thread()
-        before = set(leases)
-        flow_end, leases.flow_end = leases.flow_end, None
-        leases.jobs += 1
-        unit = current_unit()
-        jobs = None if unit is None else jobs_of(unit)
-        if jobs is not None:
-            jobs.begin()
-        try:
-            yield
-        finally:
-            leases.jobs -= 1
-            ended = _taken_since(before, leases)
-            try:
-                if leases.flow_end is not None:
-                    leases.flow_end.after_call()
-                leases.flow_end = flow_end
-                for lease, wrapper in ended:
-                    wrapper.flow_ends(lease)
-            except BaseException:
-                leases.flow_end = flow_end
-                with suppress(BaseException):
-                    finish_all(partial(wrapper.flow_ends, lease) for lease, wrapper in ended)
-                raise
-            finally:
-                if jobs is not None:
-                    Context().run(jobs.end)  # no part of the unit any more
+    def leases_end(self) -> AbstractContextManager[None]:
+        """Give back at the end of a block what a function of async code leases in this thread."""
+        return thread_functions.leases_end()
 
     def made(self, wanted: Set[str] = frozenset()) -> list[Any]:
         """Return the connection objects that the calling code has so far.
@@ -219,19 +177,6 @@ class ConnectionStorage:
             raise AttributeError(alias) from None
         if getattr(connection, "leased", False):
             connection.let_go()
-
-
-def _taken_since(before: set[Lease], leases: flows.ThreadLeases) -> Iterator[tuple[Lease, Any]]:
-    """Take out the leases of a thread that have come, but for those of its own objects.
-
-    Of those, a clean one goes unless synchronous code waits in the thread.
-    """
-    for lease, wrapper in list(leases.items()):
-        is_over = lease not in before
-        if wrapper.unit is None:
-            is_over = not (in_waiting_thread() or wrapper.is_threads_own(lease))
-        if is_over and leases.pop(lease, None) is not None:
-            yield lease, wrapper
 
 
 def _of(unit: Unit) -> UnitConnections:

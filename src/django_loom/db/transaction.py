@@ -6,7 +6,6 @@ import sys
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncContextDecorator
-from functools import partial
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE
 from types import FrameType, TracebackType
 from typing import Any, overload
@@ -16,21 +15,16 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.transaction import Atomic
 
 from django_loom.bridge import (
-    ThreadBlock,
-    Unit,
     begin_block,
     begin_unit,
     current_unit,
     is_collecting,
-    leave_unit,
-    run_in_waiting_thread,
     run_sync,
-    run_to_end_in_waiting_thread,
     thread_waits,
 )
 
 from . import scopes
-from .atomic_blocks import NothingCanWait
+from .open_blocks import OpenBlock
 
 _SUSPENDABLE = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
 
@@ -43,7 +37,7 @@ class AsyncAtomic(AsyncContextDecorator):
 
     def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:
         self._arguments = using, savepoint, durable
-        self._open: list[_Open] = []  # now
+        self._open: list[OpenBlock] = []  # now
 
     def _recreate_cm(self) -> AsyncAtomic:
         return AsyncAtomic(*self._arguments)
@@ -61,7 +55,7 @@ class AsyncAtomic(AsyncContextDecorator):
             of_thread.in_generator = in_generator
         elif unit is None or unit.ended:
             unit, token = begin_unit(is_part=True)
-        opened = _Open(Atomic(*self._arguments), generator, unit, token, of_thread)
+        opened = OpenBlock(Atomic(*self._arguments), generator, unit, token, of_thread)
         try:
             await run_sync(opened.enter, in_generator)
         except GeneratorExit:
@@ -101,7 +95,7 @@ class AsyncAtomic(AsyncContextDecorator):
         finally:
             opened.leave_unit()
 
-    def _take_own(self, generator: FrameType | None) -> _Open:
+    def _take_own(self, generator: FrameType | None) -> OpenBlock:
         """Return the block that is left, of those that are open by this object.
 
         A generator that was left half-way has one, and the loop closes it in a task that is in
@@ -120,7 +114,7 @@ class AsyncAtomic(AsyncContextDecorator):
         self._open.remove(opened)
         return opened
 
-    def _in_context(self, candidates: list[_Open]) -> _Open | None:
+    def _in_context(self, candidates: list[OpenBlock]) -> OpenBlock | None:
         scope = scopes.find(self._arguments[0] or DEFAULT_DB_ALIAS)
         while scope is not None:
             for opened in candidates:
@@ -128,96 +122,6 @@ class AsyncAtomic(AsyncContextDecorator):
                     return opened
             scope = scope.parent
         return None
-
-
-class _Open:
-    """One use of an ``AsyncAtomic``: its block, and the scope that this has opened."""
-
-    def __init__(
-        self,
-        block: Atomic,
-        generator: FrameType | None,
-        unit: Unit | None,
-        token: Any,
-        of_thread: ThreadBlock | None,
-    ) -> None:
-        self.block = block
-        self.generator = generator  # the frame of that which has the block, if one has
-        self.of_thread = of_thread
-        self.scope: scopes.Scope | None = None
-        self._unit = unit
-        self._token = token
-
-    def enter(self, in_generator: bool) -> None:
-        self.block.__enter__()
-        self.scope = scopes.find(self.block.using or DEFAULT_DB_ALIAS)
-        if self.scope is not None:
-            self.scope.opener = self
-            self.scope.in_generator = in_generator
-            if self.of_thread is not None:
-                self.of_thread.timeout = self.scope.wrapper.lease_timeout
-
-    def exit(self, *exc: Any) -> None:
-        self._change_places_with_inner()
-        try:
-            with scopes.inside(self.scope):
-                self.block.__exit__(*exc)
-        finally:
-            if self.scope is not None:
-                self.scope.opener = None  # it is open still if a block in it was not left
-
-    def _change_places_with_inner(self) -> None:
-        """Be the inner block, if the caller is in one that it has entered in this one.
-
-        Blocks are entered by hand, and left in that order → the inner one has the turn, and we
-        would wait for ourselves → as in Django, what is left first counts as the innermost.
-        """
-        here = scopes.find(self.block.using or DEFAULT_DB_ALIAS)
-        inner = None if here is None else here.opener
-        if not isinstance(inner, _Open) or inner is self or inner.of_thread is not None:
-            return
-        if self.scope is None or here is None or not here.is_within(self.scope):
-            return
-        if here.in_generator:
-            return  # left by its consumer: the loop is about to close it
-        inner.scope, self.scope = self.scope, here
-        inner.scope.opener, here.opener = inner, self
-        inner._token, self._token = self._token, inner._token  # both are of one unit
-
-    async def exit_in_thread(self, of_thread: ThreadBlock, *exc: Any) -> None:
-        loop = of_thread.loop
-        try:
-            async with of_thread.closing():
-                await run_in_waiting_thread(partial(self.exit, *exc), loop)
-        except BaseException as error:
-            # A block in this one is still open, or we were cancelled while we waited for
-            # its end: the transaction may not be committed.
-            await self.give_up_in_thread(error)
-            raise
-
-    async def give_up_in_thread(self, error: BaseException) -> None:
-        """Leave the block if it is open in a thread, whose next statement would be in it.
-
-        We are cancelled while the thread enters it, as where it has to connect → the thread
-        can't be stopped, and nobody would leave the block → it is left.
-        """
-        if self.of_thread is not None and self.scope is not None and self.scope.active:
-            await run_to_end_in_waiting_thread(partial(self.give_up, error), self.of_thread.loop)
-
-    def give_up(self, error: BaseException) -> None:
-        with scopes.inside(self.scope):
-            self.block.__exit__(NothingCanWait, NothingCanWait(error), error.__traceback__)
-        self.leave_unit()
-
-    def leave_unit(self) -> None:
-        """End the unit that the block was, if it was one of its own, or that of a thread."""
-        if self.of_thread is not None:
-            self.of_thread.end()
-        self.scope = None  # which has the connection object, that another unit may get
-        if self._token is not None:
-            leave_unit(self._token)
-        if self._token is not None and self._unit is not None:
-            self._unit.end(quietly=True)
 
 
 def _generator_of(frame: FrameType) -> FrameType | None:

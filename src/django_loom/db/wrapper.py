@@ -25,6 +25,7 @@ from . import scopes
 from .commit_hooks import CommitHooksMixin
 from .cursors import LeasedCursor, LeasedDebugCursor
 from .engine import Engine
+from .interruptions import InterruptionsMixin
 from .lease import Lease, LeaseState
 from .pool_options import PoolOptions
 from .query_capture import QueryCaptureMixin
@@ -39,7 +40,7 @@ else:
     _Base = object
 
 
-class LoomDatabaseMixin(QueryCaptureMixin, CommitHooksMixin, _Base):
+class LoomDatabaseMixin(QueryCaptureMixin, CommitHooksMixin, InterruptionsMixin, _Base):
     """Put before a ``DatabaseWrapper`` class; lets its connections be leased from a pool.
 
     A wrapper is what Django calls a connection. In plain synchronous code without
@@ -135,31 +136,6 @@ class LoomDatabaseMixin(QueryCaptureMixin, CommitHooksMixin, _Base):
         if self.connection is not None and not self.scopes and not self.allow_thread_sharing:
             self.engine.close(self.connection)
 
-    def interrupted(self, lease: Lease | None = None) -> None:
-        """Leave a state that is true after a wait on the server was cut short."""
-        here = lease or self.lease_here()
-        of = here if self.leased else self
-        if of.connection is None:
-            return
-        if of.in_atomic_block:
-            # What the statement did is not known: the block must not be committed
-            # by code that swallows the exception.
-            of.needs_rollback = True
-            usable = self.engine.transaction_is_usable(of.connection)
-        else:
-            usable = self.engine.is_idle(of.connection, of.autocommit)
-        if usable:
-            return
-        # As BaseDatabaseWrapper.close() does in a transaction: the exit of the
-        # atomic block then knows that the server rolls back by itself. While it
-        # commits, Atomic has unset in_atomic_block already; autocommit tells.
-        of.closed_in_transaction = of.in_atomic_block or not of.autocommit
-        # What follows would run without the session that it relies on, such as its search_path.
-        here.session_is_lost = here.pin is not None
-        self.close_in_any_state(here)
-        if not of.closed_in_transaction:
-            of.connection = None
-
     def close_in_any_state(self, lease: Lease) -> None:
         """Close the connection below a transaction, which learns of it at its end."""
         self.engine.close(self.connection)
@@ -220,24 +196,6 @@ class LoomDatabaseMixin(QueryCaptureMixin, CommitHooksMixin, _Base):
     def _close(self) -> None:
         super()._close()
         self.plain_lease.close_left_cursors()
-
-    def _commit(self) -> None:
-        try:
-            super()._commit()
-        except Exception:
-            raise
-        except BaseException:
-            self.interrupted()
-            raise
-
-    def _rollback(self) -> None:
-        try:
-            super()._rollback()
-        except Exception:
-            raise
-        except BaseException:
-            self.interrupted()
-            raise
 
     def close_if_unusable_or_obsolete(self) -> None:
         """Do as Django at a request's end, but for a request inside a ``TestCase``.
