@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from inspect import getsource
 
 TRIES = 2000
 PAUSE = 0.005
@@ -16,7 +17,7 @@ def eventually(condition: Callable[[], object]) -> None:
         if condition():
             return
         time.sleep(PAUSE)
-    raise AssertionError(f"never true: {condition}")
+    raise AssertionError(_never(condition))
 
 
 async def aeventually(condition: Callable[[], object]) -> None:
@@ -25,4 +26,16 @@ async def aeventually(condition: Callable[[], object]) -> None:
         if condition():
             return
         await asyncio.sleep(PAUSE)
-    raise AssertionError(f"never true: {condition}")
+    raise AssertionError(_never(condition))
+
+
+def _never(condition: Callable[[], object]) -> str:
+    """What was waited for, and who has connections: mostly it is for one to come back."""
+    from django_loom.db import registry
+
+    try:
+        source = getsource(condition).strip()
+    except (OSError, TypeError):
+        source = repr(condition)
+    pools = "\n".join(f"{pool.alias}: {pool._describe()}" for pool in registry.pools())
+    return f"never true: {source}\n{pools}"
