@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_loom.http.conf import HttpSettings
-
 
 @dataclass(frozen=True)
 class Route:
@@ -198,7 +196,7 @@ def specification(
         "target": dict(target),
         # Under WSGI a thread keeps its connection.
         "pool": None if peer.is_wsgi else connections,
-        "collector": HttpSettings().GC_THRESHOLD if peer.collects_as_loom else None,
+        "collector": _threshold() if peer.collects_as_loom else None,
         **peer.django,
     }
     if peer.is_wsgi:
@@ -206,3 +204,11 @@ def specification(
     elif threads and spec.get("loom", {}).get("SYNC_VIEWS") == "thread":
         spec["loom"] = {**spec["loom"], "THREADS": threads}
     return spec
+
+
+def _threshold() -> object:
+    """Ours, where a peer is to have the same."""
+    # Not above: instructions are counted of older revisions, too, which have it elsewhere.
+    from django_loom.http.conf import HttpSettings
+
+    return HttpSettings().GC_THRESHOLD

@@ -53,16 +53,17 @@ _COUNTERS = {
 class _Snapshot:
     """What an untouched connection object and its helpers have."""
 
-    __slots__ = ("helpers", "kind", "own", "owner")
+    __slots__ = ("helpers", "kind", "kinds", "of_helpers", "own", "owner")
 
     def __init__(self, wrapper: LeasedDatabaseMixin) -> None:
         wrapper.snapshot = self  # a part of what it has, so comparing finds it the same
         self.owner = id(wrapper)  # a copy has it as well, and is not the one
         self.own = dict(wrapper.__dict__)
-        helpers = [getattr(wrapper, name) for name in _HELPERS]
+        self.helpers = [getattr(wrapper, name) for name in _HELPERS]
+        self.of_helpers = [dict(vars(helper)) for helper in self.helpers]
         # Their classes, too, which code may change.
         self.kind = type(wrapper)
-        self.helpers = [(helper, type(helper), dict(vars(helper))) for helper in helpers]
+        self.kinds = [type(helper) for helper in self.helpers]
 
 
 def remember(wrapper: LeasedDatabaseMixin) -> None:
@@ -112,13 +113,13 @@ def _is_untouched(wrapper: Any, snapshot: _Snapshot) -> bool:
         if not _is_same(wrapper, snapshot.own):
             return False
         snapshot.own = dict(wrapper.__dict__)  # with what was worked out since, and is kept
-    for place, (helper, kind, before) in enumerate(snapshot.helpers):  # it still has these
-        if type(helper) is not kind:
+    helpers = snapshot.helpers  # it still has these
+    if [*map(type, helpers)] != snapshot.kinds:
+        return False
+    if [*map(vars, helpers)] != snapshot.of_helpers:
+        if not all(map(_is_same, helpers, snapshot.of_helpers)):
             return False
-        if helper.__dict__ != before:
-            if not _is_same(helper, before):
-                return False
-            snapshot.helpers[place] = helper, kind, dict(vars(helper))
+        snapshot.of_helpers = [dict(vars(helper)) for helper in helpers]
     return True
 
 
