@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
+from inspect import CO_GENERATOR
+from types import FrameType, TracebackType
 from typing import Any
 
 from django.core.exceptions import SynchronousOnlyOperation
@@ -35,7 +37,7 @@ def enter(block: Atomic, django_enter: Enter) -> None:
     refuse_in_coroutine("enter transaction.atomic()")
     scope, is_outermost = _open_scope(block)
     connection, lease = scope.wrapper, scope.lease
-    blocks.note_block(scope, block)
+    blocks.note_block(scope, block, _generator_of(sys._getframe(2)))
     try:
         if is_outermost and (writers := connection.writers()) is not None:
             turns.wait_to_write(connection, writers)
@@ -91,9 +93,11 @@ def exit(
 
     :param django_exit: what that was before.
     """
-    if blocks.leave_abandoned(block):
+    generator = _generator_of(sys._getframe(2))
+    if blocks.leave_abandoned(block, generator):
         return
-    if is_collecting() and (left := blocks.of_block(block)) is not None:
+    left = blocks.of_block(block, generator)
+    if is_collecting() and left is not None:
         # The collector runs in whatever code allocates something, and ends a generator that
         # others have left → the connection found here is that code's, which would lose its
         # transaction → we go where the block was entered.
@@ -101,7 +105,6 @@ def exit(
             _give_up(block, left.wrapper, left.lease, django_exit, exc or GeneratorExit())
         return
     connection: Any = get_connection(block.using)
-    left = blocks.of_block(block)
     if left is not None and _is_elsewhere(left, connection):
         with scopes.inside(left):
             try:
@@ -116,6 +119,11 @@ def exit(
         _exit(block, connection, django_exit, exc_type, exc, traceback)
     else:
         django_exit(block, exc_type, exc, traceback)
+
+
+def _generator_of(frame: FrameType) -> FrameType | None:
+    """Return the frame if it is a generator's, which any code may go on with, or free."""
+    return frame if frame.f_code.co_flags & CO_GENERATOR else None
 
 
 def _is_elsewhere(block: scopes.Scope, connection: Any) -> bool:

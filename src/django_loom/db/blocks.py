@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
@@ -56,16 +58,42 @@ def end_close(last: Scope) -> None:
     ended.mutex.release()  # who waits there finds it ended, and goes to its parent
 
 
-def note_block(scope: Scope, block: Any) -> None:
-    """Note the ``Atomic`` that a scope is open for, until it ends."""
+def note_block(scope: Scope, block: Any, generator: FrameType | None) -> None:
+    """Note the ``Atomic`` that a scope is open for, until it ends.
+
+    :param generator: the frame in which it was entered, if that is a generator's.
+    """
+    scope.generator = generator
     scope.entered = vars(block).setdefault("_loom_scopes", [])
     scope.entered.append(scope)
 
 
-def of_block(block: Any) -> Scope | None:
-    """Return the scope of an ``Atomic``; None if it has several, as a decorator's may."""
+def of_block(block: Any, generator: FrameType | None) -> Scope | None:
+    """Return the scope of an ``Atomic``; None if it has several, and nothing tells them apart.
+
+    A decorator's object has several, or one that generators share. A generator is freed in
+    the midst of other code, which has another block by the same object → the connection of
+    that code would be rolled back → a generator's block is that which was entered in its frame.
+
+    :param generator: the frame in which it is left, if that is a generator's.
+    """
     entered = vars(block).get("_loom_scopes", ())
-    return entered[0] if len(entered) == 1 else None
+    if generator is not None:
+        for scope in reversed(entered):
+            if scope is not None and scope.generator is generator:
+                return scope  # type: ignore[no-any-return]
+    if len(entered) == 1:
+        return entered[0]  # type: ignore[no-any-return]
+    return _of_other_code(block, entered) if is_collecting() else None
+
+
+def _of_other_code(block: Any, entered: Sequence[Scope | None]) -> Scope | None:
+    """Return the last of an object's scopes that the running code is not in."""
+    here = find(block.using or DEFAULT_DB_ALIAS)
+    for scope in reversed(entered):
+        if scope is not None and (here is None or not here.is_within(scope)):
+            return scope
+    return None
 
 
 def forget_innermost(wrapper: Any, lease: Lease) -> None:
@@ -91,14 +119,18 @@ def abandon(lease: Lease) -> None:
         _end(scope)
 
 
-def leave_abandoned(block: Any) -> bool:
+def leave_abandoned(block: Any, generator: FrameType | None) -> bool:
     """Leave a block if it was abandoned, and so has nothing to end; tell if it was.
 
     Its generator lives on in a cycle, and is freed in the midst of another's block → that
     would end in its place → what was abandoned is the block's own to know.
+
+    :param generator: the frame in which it is left, if that is a generator's.
     """
     entered = vars(block).get("_loom_scopes", ())
     if None not in entered:
+        return False
+    if generator is not None and any(each and each.generator is generator for each in entered):
         return False
     alias = block.using or DEFAULT_DB_ALIAS
     # One object may be in use more than once, as that of a decorator is.
@@ -124,7 +156,7 @@ def _end(scope: Scope) -> None:
     opened_by_threads.discard(id(scope))
     if scope.entered is not None:
         scope.entered.remove(scope)
-        scope.entered = None
+        scope.entered = scope.generator = None
     if scope.parent is not None:
         if scope.parent.kind is Kind.PIN:
             scope.wrapper.block_is_over(scope.lease)

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.transaction import Atomic
+from django.db.transaction import Atomic, TransactionManagementError
 
 from django_loom.bridge import (
     ThreadBlock,
     Unit,
     leave_unit,
     run_in_waiting_thread,
+    run_sync,
     run_to_end_in_waiting_thread,
 )
 
 from . import scopes
 from .atomic_blocks import NothingCanWait
+
+# Of the loop, until it has begun to close an async generator: it makes a task for that, in the
+# loop's own thread by way of another callback.
+_TURNS_TO_CLOSE = 3
+
+_ENDED_AROUND = (
+    "This block of django_loom.atomic() on database {!r} was rolled back with the one around it, "
+    "which was left with an error while the generator that has this block was half-way. What "
+    "that has written since is not rolled back. Close a generator where you leave it: `async "
+    "with contextlib.aclosing(generator):`."
+)
 
 
 class OpenBlock:
@@ -27,15 +40,17 @@ class OpenBlock:
     def __init__(
         self,
         block: Atomic,
-        generator: FrameType | None,
+        frame: FrameType,
         unit: Unit | None,
         token: Any,
         of_thread: ThreadBlock | None,
     ) -> None:
         self.block = block
-        self.generator = generator  # the frame of that which has the block, if one has
+        self.frame = frame  # of the code that has entered it: mostly a coroutine's
         self.of_thread = of_thread
         self.scope: scopes.Scope | None = None
+        self.is_left = False  # its end has begun
+        self.ended_around = False  # given up with the block around it
         self._unit = unit
         self._token = token
 
@@ -56,6 +71,54 @@ class OpenBlock:
         finally:
             if self.scope is not None:
                 self.scope.opener = None  # it is open still if a block in it was not left
+
+    async def leave(self, *exc: Any) -> None:
+        """Leave the block where it was entered, and end the unit that it was."""
+        try:
+            if self.of_thread is not None:
+                await self.exit_in_thread(self.of_thread, *exc)
+            else:
+                await run_sync(self.exit, *exc)
+        finally:
+            self.leave_unit()
+
+    async def leave_generators_blocks(self, *exc: Any) -> None:
+        """Leave the blocks in this one, with its error, of generators that were left half-way.
+
+        The caller has left an async generator half-way, and has it still, as by a frame in the
+        error's traceback → who waits for its block waits for himself, until the timeout → it
+        ends here; code that goes on with the generator is told at its block's end.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        while True:
+            try:
+                if not await self._has_left_generator():
+                    break
+                inner = self._left_generators_block()
+                if inner is not None:
+                    inner.is_left = inner.ended_around = True
+                    await inner.leave(*exc)
+            except asyncio.CancelledError as error:
+                cancelled = error  # they are left all the same: our own end waits for that
+        if cancelled is not None:
+            raise cancelled
+
+    async def _has_left_generator(self) -> bool:
+        # The loop closes a generator that nobody has: then its block is about to end.
+        for _ in range(_TURNS_TO_CLOSE):
+            if self._left_generators_block() is None:
+                return False
+            await asyncio.sleep(0)
+        return self._left_generators_block() is not None
+
+    def _left_generators_block(self) -> OpenBlock | None:
+        here = scopes.find(self.block.using or DEFAULT_DB_ALIAS)
+        if here is None or here is self.scope or not here.in_generator:
+            return None
+        if self.scope is None or not here.is_within(self.scope):
+            return None
+        inner = here.opener
+        return inner if isinstance(inner, OpenBlock) and not inner.is_left else None
 
     def _change_places_with_inner(self) -> None:
         """Be the inner block, if the caller is in one that it has entered in this one.
@@ -100,12 +163,25 @@ class OpenBlock:
             self.block.__exit__(NothingCanWait, NothingCanWait(error), error.__traceback__)
         self.leave_unit()
 
+    def leave_ended(self, exc: BaseException | None) -> None:
+        """Leave it when it was given up with the block around it.
+
+        :raises TransactionManagementError: the generator that has it takes it for a success.
+        """
+        if exc is None:
+            using = self.block.using or DEFAULT_DB_ALIAS
+            raise TransactionManagementError(_ENDED_AROUND.format(using))
+
     def leave_unit(self) -> None:
-        """End the unit that the block was, if it was one of its own, or that of a thread."""
+        """End the unit that the block was, if it was one of its own, or that of a thread.
+
+        A second call does nothing.
+        """
         if self.of_thread is not None:
             self.of_thread.end()
         self.scope = None  # which has the connection object, that another unit may get
-        if self._token is not None:
-            leave_unit(self._token)
-        if self._token is not None and self._unit is not None:
+        token, self._token = self._token, None
+        if token is not None:
+            leave_unit(token)
+        if token is not None and self._unit is not None:
             self._unit.end(quietly=True)

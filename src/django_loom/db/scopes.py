@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import get_ident
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
@@ -61,6 +62,7 @@ class Scope:
         "active",
         "entered",
         "flow_end",
+        "generator",
         "in_generator",
         "kind",
         "lease",
@@ -92,6 +94,8 @@ class Scope:
         self.unit: Unit | None = current_unit()
         # The open scopes of Django's block, and None for each that was abandoned.
         self.entered: list[Scope | None] | None = None
+        # The frame of the generator in which Django's block was entered, if it was in one.
+        self.generator: FrameType | None = None
         self.opener: object = None  # the AsyncAtomic, if one has opened it
         self.in_generator = False  # opened by an async generator, which may be left
         # Of a block whose flow has not taken the connection: who ends that may be another.

@@ -43,9 +43,9 @@ class AsyncAtomic(AsyncContextDecorator):
         return AsyncAtomic(*self._arguments)
 
     def __aenter__(self) -> Awaitable[None]:
-        return self._enter(_generator_of(sys._getframe(1)), _is_in_async_generator())
+        return self._enter(sys._getframe(1), _is_in_async_generator())
 
-    async def _enter(self, generator: FrameType | None, in_generator: bool) -> None:
+    async def _enter(self, frame: FrameType, in_generator: bool) -> None:
         # Outside a request the block is a unit: what is in it has the same connection. That of
         # a thread that waits for us is the thread's, which has one.
         unit, loop = current_unit(), _get_running_loop()
@@ -55,7 +55,7 @@ class AsyncAtomic(AsyncContextDecorator):
             of_thread.in_generator = in_generator
         elif unit is None or unit.ended:
             unit, token = begin_unit(is_part=True)
-        opened = OpenBlock(Atomic(*self._arguments), generator, unit, token, of_thread)
+        opened = OpenBlock(Atomic(*self._arguments), frame, unit, token, of_thread)
         try:
             await run_sync(opened.enter, in_generator)
         except GeneratorExit:
@@ -73,46 +73,62 @@ class AsyncAtomic(AsyncContextDecorator):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> Awaitable[None]:
-        return self._exit(_generator_of(sys._getframe(1)), exc_type, exc, traceback)
+        return self._exit(sys._getframe(1), exc_type, exc, traceback)
 
     async def _exit(
         self,
-        generator: FrameType | None,
+        frame: FrameType,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        opened = self._take_own(generator)
+        opened = self._take_own(frame)
+        opened.is_left = True
+        if opened.ended_around:
+            opened.leave_ended(exc)
+            return
         if exc is not None and (_get_running_loop() is None or is_collecting()):
             # The garbage collector closes the coroutine, and its loop is gone.
             opened.give_up(exc)
             return
         try:
-            if opened.of_thread is not None:
-                await opened.exit_in_thread(opened.of_thread, exc_type, exc, traceback)
-            else:
-                await run_sync(opened.exit, exc_type, exc, traceback)
-        finally:
-            opened.leave_unit()
+            if exc is not None:
+                await opened.leave_generators_blocks(exc_type, exc, traceback)
+        except GeneratorExit:  # nothing can be awaited any more
+            opened.give_up(exc or GeneratorExit())
+            raise
+        except BaseException:
+            await opened.leave(exc_type, exc, traceback)
+            raise
+        await opened.leave(exc_type, exc, traceback)
 
-    def _take_own(self, generator: FrameType | None) -> OpenBlock:
+    def _take_own(self, frame: FrameType) -> OpenBlock:
         """Return the block that is left, of those that are open by this object.
 
         A generator that was left half-way has one, and the loop closes it in a task that is in
-        another one → the task's context tells of that one, and the context of who has left the
-        generator of the generator's → a generator has those of its own frame, which lives as
-        long as they are open, and no other code has them, if it has any itself.
+        another one, or the collector a coroutine in the midst of any code → what the context
+        tells of is that code's → whoever leaves what was entered in its own frame has that,
+        for a frame lives as long as its blocks are open.
         """
-        own = [each for each in self._open if each.generator is generator]
-        if generator is not None and own:
-            opened = own[-1]
-        else:
-            # An exit stack may leave what a generator has entered. Where the context tells of
-            # none, as in a fixture's teardown, it is the last.
-            candidates = own or self._open
-            opened = self._in_context(candidates) or candidates[-1]
+        own = [each for each in self._open if each.frame is frame]
+        opened = own[-1] if own else self._of_another_frame(frame)
         self._open.remove(opened)
         return opened
+
+    def _of_another_frame(self, frame: FrameType) -> OpenBlock:
+        """Return the block that one frame leaves, and another has entered, as of an exit stack.
+
+        The context tells. Where it tells of none, as in a fixture's teardown, it is the last.
+        """
+        if is_collecting():
+            # The context is of the code in whose midst the collector runs, which goes on.
+            here = self._in_context(self._open)
+            return next((each for each in reversed(self._open) if each is not here), self._open[-1])
+        candidates = self._open
+        if not _is_async_generator(frame):
+            candidates = [each for each in candidates if not _is_async_generator(each.frame)]
+            candidates = candidates or self._open
+        return self._in_context(candidates) or candidates[-1]
 
     def _in_context(self, candidates: list[OpenBlock]) -> OpenBlock | None:
         scope = scopes.find(self._arguments[0] or DEFAULT_DB_ALIAS)
@@ -124,9 +140,8 @@ class AsyncAtomic(AsyncContextDecorator):
         return None
 
 
-def _generator_of(frame: FrameType) -> FrameType | None:
-    """Return the frame if it is an async generator's."""
-    return frame if frame.f_code.co_flags & CO_ASYNC_GENERATOR else None
+def _is_async_generator(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & CO_ASYNC_GENERATOR)
 
 
 def _is_in_async_generator() -> bool:
