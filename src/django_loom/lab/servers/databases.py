@@ -73,11 +73,7 @@ def database(url: str | None, directory: Path) -> Iterator[Database]:
     """
     if url is not None:
         if find_spec("psycopg") is None:
-            raise MissingPackage(
-                "--postgres needs the package psycopg; install it with:"
-                " pip install 'django-loom[postgresql]'",
-                name="psycopg",
-            )
+            raise MissingPackage.of_extra("--postgres", "psycopg", extra="postgresql")
         yield parsed(url, "PostgreSQL of --postgres")
     elif find_spec(PRIVATE) and find_spec("psycopg"):
         with private_postgres() as private:
