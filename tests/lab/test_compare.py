@@ -79,7 +79,7 @@ def pids(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def note(self: servers_module.Server, *args: Any) -> None:
         start(self, *args)
-        noted.append(self.pid)
+        noted.append(self.process.pid)
 
     monkeypatch.setattr(servers_module.Server, "__init__", note)
     return noted
