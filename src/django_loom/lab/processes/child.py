@@ -55,6 +55,7 @@ class ChildProcess:
     ) -> None:
         self.name = name
         self._grace = grace
+        self._shown = shown
         # stop() closes it.
         self._log: IO[bytes] | None = None if shown else tempfile.TemporaryFile()  # noqa: SIM115
         self._output = ""  # once the log is closed
@@ -114,9 +115,12 @@ class ChildProcess:
         :raises ServerError: it has ended, or that took longer than so many seconds.
         """
         deadline = monotonic() + seconds
-        while not ready():
-            if self.exit_code is not None:
-                raise self.error(f"ended with exit code {self.exit_code}")
+        while True:
+            code = self.exit_code  # asked first: it may be ready, and then end
+            if ready():
+                return
+            if code is not None:
+                raise self.error(f"ended with exit code {code}")
             if monotonic() > deadline:
                 raise self.error(f"did not answer within {seconds:.0f} s")
             sleep(POLL_SECONDS)
@@ -133,7 +137,8 @@ class ChildProcess:
 
     def error(self, what: str) -> ServerError:
         """An error that says what happened to it, and what it wrote last."""
-        return ServerError(f"{self.name} {what}; its last lines:\n{self.last_lines()}")
+        wrote = "" if self._shown else f"; its last lines:\n{self.last_lines()}"
+        return ServerError(f"{self.name} {what}{wrote}")
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone."""
@@ -153,10 +158,12 @@ class ChildProcess:
     def stop(self) -> int:
         """End the group: ask, wait as long as it may take, kill. The exit code of the process."""
         self.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.wait(self._grace)
-        self._signal_group(signal.SIGKILL)
-        self._is_over = True
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                self.wait(self._grace)
+        finally:  # be it Ctrl-C once more
+            self._signal_group(signal.SIGKILL)
+            self._is_over = True
         self._process.communicate()
         if self._log is not None:
             self._output = self.output
