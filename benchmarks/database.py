@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from benchmarks.harness import cores, pin
-from django_loom.lab.servers.proxies import delayed
 from tests.services import PrivatePostgres, postgres
 
 DATABASE = "loom_benchmarks"
@@ -90,23 +89,6 @@ def database() -> Iterator[Target]:
                 yield Target(admin.host, admin.port, admin.user, admin.password, DATABASE)
             finally:
                 connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)".encode())
-
-
-@contextmanager
-def further_away(target: Target, milliseconds: float) -> Iterator[Target]:
-    """The same database with so much latency added, by a proxy on the database's core.
-
-    A proxy rather than `pg_sleep()`, because the statements then stay byte for byte what each
-    contender sends, and because every round trip pays: a contender that wraps a read in BEGIN and
-    ROLLBACK pays three times, as it does over a real network.
-    """
-    if not milliseconds:
-        yield target
-        return
-    chosen = cores()
-    core = chosen[1] if chosen else None
-    with delayed(target.host, target.port, milliseconds, core) as port:
-        yield replace(target, host="127.0.0.1", port=port)
 
 
 def _pin_server(connection: psycopg.Connection) -> None:

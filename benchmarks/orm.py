@@ -15,7 +15,8 @@ from typing import Any
 
 from benchmarks import harness, orm_report
 from benchmarks.contenders import CONTENDERS, OPERATIONS
-from benchmarks.database import Target, database, further_away
+from benchmarks.database import Target, database
+from benchmarks.latency import further_away
 
 TASKS = 20
 CONNECTIONS = 20
