@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import threading
@@ -10,8 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from django_loom.lab.servers.flow import MOST_HELD, Flow
+from django_loom.lab.servers.flow import MOST_HELD, Link
 from django_loom.lab.servers.proxies import ThreadedProxy, delayed
+from django_loom.lab.servers.proxy import Proxy
 from tests.polling import eventually
 
 LINES = [b"%d\n" % number for number in range(200)]
@@ -110,6 +112,19 @@ def test_only_new_connections_stall() -> None:
             side.close()
 
 
+def test_a_connection_that_comes_as_the_stall_ends_is_not_forgotten() -> None:
+    async def main() -> bool:
+        proxy = Proxy("127.0.0.1", 1)
+        proxy.stall()
+        link = proxy._link()
+        proxy.resume()
+        link.from_client.connection_made(Transport())
+        await asyncio.gather(*proxy._connecting)
+        return link.flows
+
+    assert asyncio.run(main())
+
+
 def test_an_end_is_held_while_data_is_not() -> None:
     with network() as there:
         client, upstream = there.connect()
@@ -150,22 +165,15 @@ class Transport:
     def resume_reading(self) -> None:
         self.reads = True
 
+    def abort(self) -> None: ...
+
     def write(self, data: bytes) -> None:
         self.written += len(data)
 
 
-class Straight:
-    """A link with nothing wrong."""
-
-    flows = passes_ends = True
-
-    def made(self, flow: Flow) -> None: ...
-
-    def ended(self, flow: Flow) -> None: ...
-
-
 def test_who_sends_too_much_while_nobody_reads_has_to_wait() -> None:
-    sender, receiver = Flow(Straight()), Flow(Straight())
+    link = Link(0.0, None, on_made=lambda link: None, on_over=lambda link: None)
+    sender, receiver = link.from_client, link.from_server
     from_sender, to_receiver = Transport(), Transport()
     sender.connection_made(from_sender)
     sender.data_received(bytes(MOST_HELD))
@@ -173,8 +181,6 @@ def test_who_sends_too_much_while_nobody_reads_has_to_wait() -> None:
     sender.data_received(b"!")
     assert not from_sender.reads
     receiver.connection_made(to_receiver)
-    receiver.begin(sender)
-    sender.begin(receiver)
     assert to_receiver.written == MOST_HELD + 1
     assert from_sender.reads
     receiver.pause_writing()

@@ -1,40 +1,73 @@
-"""One direction of a connection through a proxy: how late it is, how fast, and what it holds."""
+"""A connection through a proxy: how late each direction is, how fast, and what it holds."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 MOST_HELD = 1 << 20  # bytes, above which the sender has to wait
 SLICE_SECONDS = 0.01  # of a flow with a rate: so much at once
 END = b""
 
 
-class Link(Protocol):
-    """The connection that a flow is half of."""
+class Link:
+    """A connection through a proxy: two flows, which forward nothing while `flows` is false.
+
+    :param delay: seconds that what the client sends is late; what the server answers is not.
+    :param rate: bytes per second in each direction at most; None for no limit.
+    """
+
+    def __init__(
+        self,
+        delay: float,
+        rate: float | None,
+        on_made: Callable[[Link], None],
+        on_over: Callable[[Link], None],
+    ) -> None:
+        self.flows = True
+        self.passes_ends = True
+        self.from_client = Flow(self, delay, rate)
+        self.from_server = Flow(self, 0.0, rate)
+        self._sides: list[Flow] = []
+        self._on_made = on_made
+        self._on_over = on_over
 
     @property
-    def flows(self) -> bool: ...
+    def sides(self) -> list[Flow]:
+        """The flows of the sides that are connected."""
+        return list(self._sides)
 
-    @property
-    def passes_ends(self) -> bool: ...
+    def made(self, flow: Flow) -> None:
+        """Take word that a side is connected: first the client's, then the server's."""
+        self._sides.append(flow)
+        if flow is self.from_server:
+            self.from_server.begin(self.from_client)
+            self.from_client.begin(self.from_server)
+        else:
+            self._on_made(self)
 
-    def made(self, flow: Flow) -> None: ...
+    def ended(self, flow: Flow) -> None:
+        """Take word that a side's end has come to the other."""
+        self._sides.remove(flow)
+        if not self._sides:
+            self._on_over(self)
 
-    def ended(self, flow: Flow) -> None: ...
+    def abort(self) -> None:
+        """End it, to both sides."""
+        for flow in self.sides:
+            flow.transport.abort()
+        if self.from_server not in self._sides:  # to which nothing would pass on its end
+            self._on_over(self)
 
 
 class Flow(asyncio.Protocol):
-    """What one side sends, on its way to the other: in order, and as late as it is told.
-
-    :param delay: seconds that each part is late.
-    :param rate: bytes per second at most; None for no limit.
-    """
+    """What one side of a link sends, on its way to the other, in order."""
 
     transport: asyncio.Transport
 
-    def __init__(self, link: Link, *, delay: float = 0.0, rate: float | None = None) -> None:
+    def __init__(self, link: Link, delay: float, rate: float | None) -> None:
         self._link = link
         self._delay = delay
         self._rate = rate

@@ -32,6 +32,16 @@ def delayed(host: str, port: int, milliseconds: float, core: int | None = None) 
         yield int(process.wait_for_line(PORT))
 
 
+def from_anywhere(method: Callable[[Proxy], None]) -> Callable[[ThreadedProxy], None]:
+    """The method of `Proxy`, as one that other threads may call."""
+
+    def call(proxy: ThreadedProxy) -> None:
+        proxy.run(method)
+
+    call.__doc__ = method.__doc__
+    return call
+
+
 class ThreadedProxy:
     """A proxy on a loop in a thread of its own; its methods may be called from anywhere.
 
@@ -69,29 +79,17 @@ class ThreadedProxy:
         """How many connections were made through it so far."""
         return self._proxy.links
 
-    def stall(self) -> None:
-        """Forward nothing from now on, not even that a side has closed."""
-        self._call(self._proxy.stall)
+    stall = from_anywhere(Proxy.stall)
+    stall_new = from_anywhere(Proxy.stall_new)
+    hold_ends = from_anywhere(Proxy.hold_ends)
+    resume = from_anywhere(Proxy.resume)
+    break_all = from_anywhere(Proxy.break_all)
 
-    def stall_new(self) -> None:
-        """Forward nothing of the connections that are made from now on."""
-        self._call(self._proxy.stall_new)
+    def run(self, method: Callable[[Proxy], None]) -> None:
+        """Call a method of the proxy on its loop."""
 
-    def hold_ends(self) -> None:
-        """Forward data, but not that a side has closed."""
-        self._call(self._proxy.hold_ends)
-
-    def resume(self) -> None:
-        """Forward all that was held back, and go on."""
-        self._call(self._proxy.resume)
-
-    def break_all(self) -> None:
-        """End every connection, to both sides, in the midst of whatever it carries."""
-        self._call(self._proxy.break_all)
-
-    def _call(self, function: Callable[[], None]) -> None:
         async def call() -> None:
-            function()
+            method(self._proxy)
 
         asyncio.run_coroutine_threadsafe(call(), self._loop).result()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from django_loom.lab.servers.flow import Flow
+from django_loom.lab.servers.flow import Link
 
 BACKLOG = 256
 
@@ -22,22 +22,22 @@ class Proxy:
     ) -> None:
         self.port = 0
         self.links = 0  # that were made so far
-        self.delay = delay
-        self.rate = rate
-        self.flows = True
-        self.connecting: set[asyncio.Task[None]] = set()
-        self.open: set[ProxiedLink] = set()
         self._server = host, port
+        self._delay = delay
+        self._rate = rate
+        self._flows = True
+        self._open: set[Link] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
 
     @property
     def held(self) -> int:
         """In how many directions of links something waits to be forwarded."""
-        return sum(flow.holds_something for link in list(self.open) for flow in link.sides)
+        return sum(flow.holds_something for link in list(self._open) for flow in link.sides)
 
     async def start(self) -> None:
         """Listen on a free port, which `port` says then."""
         self._listener = await asyncio.get_running_loop().create_server(
-            lambda: ProxiedLink(self).from_client, "127.0.0.1", 0, backlog=BACKLOG
+            lambda: self._link().from_client, "127.0.0.1", 0, backlog=BACKLOG
         )
         self.port = self._listener.sockets[0].getsockname()[1]
 
@@ -47,11 +47,11 @@ class Proxy:
 
     def stall_new(self) -> None:
         """Forward nothing of the connections that are made from now on."""
-        self.flows = False
+        self._flows = False
 
     def hold_ends(self) -> None:
         """Forward data, but not that a side has closed."""
-        for link in self.open:
+        for link in self._open:
             link.passes_ends = False
 
     def resume(self) -> None:
@@ -60,7 +60,7 @@ class Proxy:
 
     def break_all(self) -> None:
         """End every connection, to both sides, in the midst of whatever it carries."""
-        for link in list(self.open):
+        for link in list(self._open):
             link.abort()
 
     async def close(self) -> None:
@@ -72,14 +72,25 @@ class Proxy:
             asyncio.get_running_loop().remove_reader(listening.fileno())
         await some_turns()
         self._listener.close()
-        for task in (tasks := list(self.connecting)):
+        for task in (tasks := list(self._connecting)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.break_all()
         await some_turns()  # let aborted transports close their sockets
 
-    async def connect(self, link: ProxiedLink) -> None:
-        """Connect a link to the server; close it if that cannot be."""
+    def _link(self) -> Link:
+        return Link(self._delay, self._rate, self._made, self._open.discard)
+
+    def _made(self, link: Link) -> None:
+        # Not when it was created, between which and now the network may have gone on.
+        link.flows = self._flows
+        self.links += 1
+        self._open.add(link)
+        task = asyncio.get_running_loop().create_task(self._connect(link))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, link: Link) -> None:
         loop, (host, port) = asyncio.get_running_loop(), self._server
         try:
             if host.startswith("/"):
@@ -91,55 +102,12 @@ class Proxy:
             link.abort()
 
     def _set_flow(self, flows: bool) -> None:
-        self.flows = flows
-        for link in list(self.open):
+        self._flows = flows
+        for link in list(self._open):
             link.flows = flows
             link.passes_ends = True
             for flow in link.sides:
                 flow.go_on()
-
-
-class ProxiedLink:
-    """A connection through the proxy. One that is made while it stalls is stalled, too."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        self.flows = proxy.flows
-        self.passes_ends = True
-        self.from_client = Flow(self, delay=proxy.delay, rate=proxy.rate)
-        self.from_server = Flow(self, rate=proxy.rate)
-        self._proxy = proxy
-        self._made: list[Flow] = []
-
-    @property
-    def sides(self) -> list[Flow]:
-        """The flows of the sides that are connected."""
-        return list(self._made)
-
-    def made(self, flow: Flow) -> None:
-        """Take word that a side is connected: first the client's, then the server's."""
-        self._made.append(flow)
-        if flow is self.from_server:
-            self.from_server.begin(self.from_client)
-            self.from_client.begin(self.from_server)
-            return
-        self._proxy.links += 1
-        self._proxy.open.add(self)
-        task = asyncio.get_running_loop().create_task(self._proxy.connect(self))
-        self._proxy.connecting.add(task)
-        task.add_done_callback(self._proxy.connecting.discard)
-
-    def ended(self, flow: Flow) -> None:
-        """Take word that a side's end has come to the other."""
-        self._made.remove(flow)
-        if not self._made:
-            self._proxy.open.discard(self)
-
-    def abort(self) -> None:
-        """End it, to both sides."""
-        for flow in self.sides:
-            flow.transport.abort()
-        if self.from_server not in self._made:  # nothing will pass on its end
-            self._proxy.open.discard(self)
 
 
 async def some_turns() -> None:
