@@ -245,7 +245,7 @@ def scripted(**answers: list[Answer | None]) -> dict[str, Any]:
         name: SimpleNamespace(
             kind=SimpleNamespace(label=name, page="/page/"),
             ask=iter(each).__next__,
-            last_lines=lambda: "oops",
+            process=SimpleNamespace(last_lines=lambda: "oops"),
         )
         for name, each in answers.items()
     }
