@@ -1,4 +1,4 @@
-"""`python -m benchmarks.http.serve SPECIFICATION`: one contender's server.
+"""`python -m benchmarks.http.serve`: one contender's server.
 
 The listening socket is the parent's, so that all have one backlog; nobody writes an access log.
 """
@@ -9,12 +9,12 @@ import gc
 import json
 import os
 import socket
-import sys
 from importlib import import_module
 from typing import Any
 
 from benchmarks.connections import django_pool
 
+SPECIFICATION = "BENCH_HTTP_SPECIFICATION"  # the variable that has it; its password is no argument
 BACKLOG = 4096
 KEEP_ALIVE = 75  # seconds that an idle connection stays open
 CONNECTIONS = 12_000  # more than anybody is asked to hold
@@ -116,7 +116,7 @@ SERVERS = {"uvicorn": uvicorn, "aiohttp": aiohttp, "gunicorn": gunicorn}
 
 
 def main() -> None:
-    spec = json.loads(sys.argv[1])
+    spec = json.loads(os.environ.pop(SPECIFICATION))
     SERVERS[spec["server"]](spec, socket.socket(fileno=spec["listener"]))
 
 

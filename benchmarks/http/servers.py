@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import EQUAL_CONDITIONS, ROOT, cores
-from benchmarks.http.serve import BACKLOG
+from benchmarks.http.serve import BACKLOG, SPECIFICATION
 from django_loom.lab import ChildProcess
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -91,10 +91,10 @@ def serving(spec: dict[str, Any]) -> Iterator[Server]:
         port = listener.getsockname()[1]
         spec = {**spec, "listener": listener.fileno()}
         process = ChildProcess(
-            [sys.executable, "-m", "benchmarks.http.serve", json.dumps(spec)],
+            [sys.executable, "-m", "benchmarks.http.serve"],
             spec["server"],
             cwd=ROOT,
-            env={**os.environ, **EQUAL_CONDITIONS},
+            env={**os.environ, **EQUAL_CONDITIONS, SPECIFICATION: json.dumps(spec)},
             inherited=[listener.fileno()],
             core=chosen[0] if chosen else None,
             grace=2.0,
