@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import harness, orm_report
 from benchmarks.contenders import CONTENDERS, OPERATIONS
 from benchmarks.database import Target, database
-from benchmarks.proxy import delayed
+from benchmarks.latency import further_away
 
 TASKS = 20
 CONNECTIONS = 20
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, target: Target) -> dict[str, Any]:
     samples: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
     for latency in map(float, options.latency.split(",")):
-        with delayed(target, latency) as front:
+        with further_away(target, latency) as front:
             for repeat, name in turns(options):
                 where = {"latency_ms": latency, "repeat": repeat, "contender": name}
                 wanted = [o for o in options.ops.split(",") if takes_part(name, o, latency)]

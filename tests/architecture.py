@@ -49,7 +49,7 @@ ALLOWED_FOREIGN = {
     "units": {"django"},
     "offload": {"asgiref", "django"},
     "net": {"greenlet"},
-    "lab": {"click", "rich", "hdrh", "matplotlib", "uvloop"},
+    "lab": {"click", "rich", "hdrh", "httptools", "matplotlib", "numpy", "uvloop"},
 }
 # Programs that a room starts as processes of their own, and that nothing imports.
 PROGRAMS = ("lab.served.",)

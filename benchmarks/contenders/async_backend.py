@@ -10,32 +10,23 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from benchmarks.connections import django_pool
 from benchmarks.contenders import Contender, first_of_ten, pk, ten
-from benchmarks.contenders.django_orm import configure, pool_of
+from benchmarks.contenders.django_orm import configure
+from benchmarks.contenders.frame import AsyncContender
 from benchmarks.database import Target
 
 
-class AsyncBackend:
-    synchronous = False
-
+class AsyncBackend(AsyncContender):
     async def open(self, target: Target, size: int) -> None:
         engine = "django_async_backend.db.backends.postgresql"
-        configure(target, engine, ["django_async_backend"], pool_of(size))
+        configure(target, engine, ["django_async_backend"], django_pool(size))
         from benchmarks.shop.models import Book, Nap, Sale
 
         # Its app adds `async_objects` to every model class: not in Django's type stubs.
         self.books: Any = Book
         self.sales: Any = Sale
         self.naps: Any = Nap
-        self.operations = {
-            "get": self.get,
-            "list": self.list,
-            "create": self.create,
-            "gather": self.gather,
-            "atomic": self.atomic,
-            "iterate": self.iterate,
-            "sleep": self.sleep,
-        }
 
     async def close(self) -> None:
         from django_async_backend.db import async_connections

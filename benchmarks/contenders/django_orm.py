@@ -6,12 +6,14 @@ The code of an operation is the same wherever the library allows it: what differ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from functools import partial
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import cached_property, partial
 from typing import Any
 
+from benchmarks.connections import django_database, django_pool
 from benchmarks.contenders import Contender, first_of_ten, pk, ten
+from benchmarks.contenders.frame import AsyncContender, Frame
 from benchmarks.database import Target
 
 STOCK = "django.db.backends.postgresql"
@@ -22,56 +24,30 @@ def configure(target: Target, engine: str, apps: list[str], pool: dict[str, Any]
     import django
     from django.conf import settings
 
-    database: dict[str, Any] = {
-        "ENGINE": engine,
-        "NAME": target.dbname,
-        "HOST": target.host,
-        "PORT": str(target.port),
-        "USER": target.user,
-        "PASSWORD": target.password,
-        "CONN_MAX_AGE": 0 if pool else None,
-        "OPTIONS": {"pool": pool} if pool else {},
-    }
+    database = django_database(vars(target), engine, pool)
     settings.configure(
         DATABASES={"default": database}, INSTALLED_APPS=[*apps, "benchmarks.shop"], USE_TZ=True
     )
     django.setup()
 
 
-def pool_of(size: int) -> dict[str, Any]:
-    return {"min_size": size, "max_size": size, "timeout": 30}
-
-
-class DjangoAsync:
+class DjangoAsync(AsyncContender):
     """`a*` methods, under whatever ENGINE."""
 
-    synchronous = False
     engine = STOCK
     apps: list[str] = []
 
     async def open(self, target: Target, size: int) -> None:
-        configure(target, self.engine, self.apps, pool_of(size))
+        configure(target, self.engine, self.apps, django_pool(size))
         from benchmarks.shop import models
 
         self.models = models
-        self.operations = {
-            "get": self.get,
-            "list": self.list,
-            "create": self.create,
-            "gather": self.gather,
-            "atomic": self.atomic,
-            "iterate": self.iterate,
-            "sleep": self.sleep,
-        }
 
     async def close(self) -> None:
         from asgiref.sync import sync_to_async
         from django.db import connection
 
         await sync_to_async(connection.close_pool)()
-
-    def task(self) -> AbstractAsyncContextManager[object]:
-        return nullcontext()
 
     async def get(self, n: int) -> int:
         return (await self.models.Book.objects.aget(pk=pk(n))).pk
@@ -84,9 +60,6 @@ class DjangoAsync:
     async def create(self, n: int) -> int:
         sale = await self.models.Sale.objects.acreate(book_id=pk(n), quantity=1, note="one")
         return sale.pk
-
-    async def gather(self, n: int) -> int:
-        return sum(await asyncio.gather(*map(self.get, (key - 1 for key in ten(n)))))
 
     async def atomic(self, n: int) -> int:
         """Stock has no transactions in async code: a sync function in a thread, as its docs say."""
@@ -120,12 +93,12 @@ class Stock(DjangoAsync):
 class StockRequest(DjangoAsync):
     """As under its ASGI handler, when each request does one of the operations."""
 
-    async def open(self, target: Target, size: int) -> None:
-        await super().open(target, size)
+    @cached_property
+    def operations(self) -> Mapping[str, Any]:
         request = Stock.task
-        self.operations = {
+        return {
             name: partial(self._in, request, operation)
-            for name, operation in self.operations.items()
+            for name, operation in super().operations.items()
         }
 
     async def _in(self, request: Any, operation: Any, n: int) -> int:
@@ -142,8 +115,7 @@ class Ours(DjangoAsync):
         # The pool opens a connection when one is needed: for once, need all of them.
         await asyncio.gather(*map(self.sleep, range(size)))
 
-    async def close(self) -> None:
-        """The process ends: the pool has nothing to hand over."""
+    close = Frame.close
 
     async def atomic(self, n: int) -> int:
         import django_loom
@@ -163,30 +135,17 @@ def two_writes(n: int) -> int:
         return Book.objects.filter(pk=pk(n)).update(pages=200 + n % 9)
 
 
-class Sync:
+class Sync(Frame):
     """No loop, no pool, one persistent connection: what Django costs when nothing is async."""
 
     synchronous = True
+    atomic = staticmethod(two_writes)
 
     async def open(self, target: Target, size: int) -> None:
         configure(target, STOCK, [], None)
         from benchmarks.shop import models
 
         self.models = models
-        self.operations = {
-            "get": self.get,
-            "list": self.list,
-            "create": self.create,
-            "gather": self.gather,
-            "atomic": two_writes,
-            "iterate": self.iterate,
-            "sleep": self.sleep,
-        }
-
-    async def close(self) -> None: ...
-
-    def task(self) -> AbstractAsyncContextManager[object]:
-        return nullcontext()
 
     def get(self, n: int) -> int:
         return self.models.Book.objects.get(pk=pk(n)).pk

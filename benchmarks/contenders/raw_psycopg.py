@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AbstractAsyncContextManager, nullcontext
-
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from benchmarks.contenders import Contender, first_of_ten, pk, ten
+from benchmarks.contenders import Contender, first_of_ten, pk
+from benchmarks.contenders.frame import AsyncContender
 from benchmarks.database import Target
 
 BOOK = "SELECT id, title, author_id, pages, price, published FROM bench_book"
@@ -20,20 +18,7 @@ CREATE = "INSERT INTO bench_sale (book_id, quantity, note) VALUES (%s, %s, %s) R
 UPDATE = "UPDATE bench_book SET pages = %s WHERE id = %s"
 
 
-class RawPsycopg:
-    synchronous = False
-
-    def __init__(self) -> None:
-        self.operations = {
-            "get": self.get,
-            "list": self.list,
-            "create": self.create,
-            "gather": self.gather,
-            "atomic": self.atomic,
-            "iterate": self.iterate,
-            "sleep": self.sleep,
-        }
-
+class RawPsycopg(AsyncContender):
     async def open(self, target: Target, size: int) -> None:
         self.pool = AsyncConnectionPool(
             kwargs={**target.psycopg(), "autocommit": True},
@@ -45,9 +30,6 @@ class RawPsycopg:
 
     async def close(self) -> None:
         await self.pool.close()
-
-    def task(self) -> AbstractAsyncContextManager[object]:
-        return nullcontext()
 
     async def _one(self, query: str, *parameters: object) -> int:
         async with self.pool.connection() as connection:
@@ -64,9 +46,6 @@ class RawPsycopg:
 
     async def create(self, n: int) -> int:
         return await self._one(CREATE, pk(n), 1, "one")
-
-    async def gather(self, n: int) -> int:
-        return sum(await asyncio.gather(*map(self.get, (key - 1 for key in ten(n)))))
 
     async def atomic(self, n: int) -> int:
         async with self.pool.connection() as connection, connection.transaction():

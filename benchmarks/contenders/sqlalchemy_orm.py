@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from contextlib import AbstractAsyncContextManager, nullcontext
 from decimal import Decimal
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Numeric, String, select, update
@@ -17,7 +16,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship
 
-from benchmarks.contenders import Contender, first_of_ten, pk, ten
+from benchmarks.contenders import Contender, first_of_ten, pk
+from benchmarks.contenders.frame import AsyncContender
 from benchmarks.database import Target
 
 
@@ -56,33 +56,25 @@ class Nap(Base):
     nap: Mapped[str]
 
 
-class SQLAlchemy:
-    synchronous = False
+def url(driver: str, target: Target) -> URL:
+    return URL.create(
+        f"postgresql+{driver}",
+        username=target.user,
+        password=target.password or None,
+        host=target.host,
+        port=target.port,
+        database=target.dbname,
+    )
 
+
+class SQLAlchemy(AsyncContender):
     def __init__(self, driver: str, *, autocommit_reads: bool) -> None:
         self.driver = driver
         self.autocommit_reads = autocommit_reads
-        self.operations = {
-            "get": self.get,
-            "list": self.list,
-            "create": self.create,
-            "gather": self.gather,
-            "atomic": self.atomic,
-            "iterate": self.iterate,
-            "sleep": self.sleep,
-        }
 
     async def open(self, target: Target, size: int) -> None:
-        url = URL.create(
-            f"postgresql+{self.driver}",
-            username=target.user,
-            password=target.password or None,
-            host=target.host,
-            port=target.port,
-            database=target.dbname,
-        )
         self.engine = create_async_engine(
-            url,
+            url(self.driver, target),
             pool_size=size,
             max_overflow=0,
             skip_autocommit_rollback=self.autocommit_reads,
@@ -97,9 +89,6 @@ class SQLAlchemy:
 
     async def close(self) -> None:
         await self.engine.dispose()
-
-    def task(self) -> AbstractAsyncContextManager[object]:
-        return nullcontext()
 
     async def get(self, n: int) -> int:
         async with self.reading() as session:
@@ -116,9 +105,6 @@ class SQLAlchemy:
             session.add(sale := Sale(book_id=pk(n), quantity=1, note="one"))
             await session.commit()
             return sale.id
-
-    async def gather(self, n: int) -> int:
-        return sum(await asyncio.gather(*map(self.get, (key - 1 for key in ten(n)))))
 
     async def atomic(self, n: int) -> int:
         change = update(Book).where(Book.id == pk(n)).values(pages=200 + n % 9)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AbstractAsyncContextManager, nullcontext
-
 from tortoise import Tortoise, fields
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
-from benchmarks.contenders import Contender, first_of_ten, pk, ten
+from benchmarks.connections import asyncpg_arguments
+from benchmarks.contenders import Contender, first_of_ten, pk
+from benchmarks.contenders.frame import AsyncContender
 from benchmarks.database import Target
 
 
@@ -51,30 +50,10 @@ class Nap(Model):
         table = "bench_nap"
 
 
-class TortoiseOrm:
-    synchronous = False
-
-    def __init__(self) -> None:
-        self.operations = {
-            "get": self.get,
-            "list": self.list,
-            "create": self.create,
-            "gather": self.gather,
-            "atomic": self.atomic,
-            "iterate": self.iterate,
-            "sleep": self.sleep,
-        }
-
+class TortoiseOrm(AsyncContender):
     async def open(self, target: Target, size: int) -> None:
-        credentials = {
-            "host": target.host,
-            "port": target.port,
-            "user": target.user,
-            "password": target.password,
-            "database": target.dbname,
-            "minsize": size,
-            "maxsize": size,
-        }
+        pool = {"minsize": size, "maxsize": size}
+        credentials = {**asyncpg_arguments(vars(target)), "password": target.password, **pool}
         connection = {"engine": "tortoise.backends.asyncpg", "credentials": credentials}
         await Tortoise.init(
             config={
@@ -86,9 +65,6 @@ class TortoiseOrm:
     async def close(self) -> None:
         await Tortoise.close_connections()
 
-    def task(self) -> AbstractAsyncContextManager[object]:
-        return nullcontext()
-
     async def get(self, n: int) -> int:
         return (await Book.get(id=pk(n))).id
 
@@ -98,9 +74,6 @@ class TortoiseOrm:
 
     async def create(self, n: int) -> int:
         return (await Sale.create(book_id=pk(n), quantity=1, note="one")).id
-
-    async def gather(self, n: int) -> int:
-        return sum(await asyncio.gather(*map(self.get, (key - 1 for key in ten(n)))))
 
     async def atomic(self, n: int) -> int:
         async with in_transaction():

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 from aiohttp import web
 
-from benchmarks.database import Target
+from benchmarks.connections import asyncpg_arguments
 from benchmarks.http import answers
 
 COLUMNS = "b.id, b.title, b.author_id, b.pages, b.price, b.published"
@@ -42,7 +42,7 @@ async def orm(request: web.Request) -> web.Response:
     return web.json_response(row_as_json(row))
 
 
-async def listed(request: web.Request) -> web.Response:
+async def list_(request: web.Request) -> web.Response:
     rows = await request.app[POOL].fetch(LIST, answers.LISTED)
     return web.json_response({"books": [{**row_as_json(r), "author": r["name"]} for r in rows]})
 
@@ -71,15 +71,9 @@ async def waiting(request: web.Request) -> web.Response:
 
 
 def from_spec(spec: dict[str, Any]) -> web.Application:
-    target = Target(**spec["target"])
-
     async def with_pool(app: web.Application) -> AsyncIterator[None]:
         async with asyncpg.create_pool(
-            host=target.host,
-            port=target.port,
-            user=target.user,
-            password=target.password or None,
-            database=target.dbname,
+            **asyncpg_arguments(spec["target"]),
             min_size=spec["pool"],
             max_size=spec["pool"],
         ) as app[POOL]:
@@ -87,14 +81,6 @@ def from_spec(spec: dict[str, Any]) -> web.Application:
 
     app = web.Application()
     app.cleanup_ctx.append(with_pool)
-    handlers = {
-        "hello": hello,
-        "orm": orm,
-        "list": listed,
-        "wait": wait,
-        "gather": gather,
-        "sleep": sleep,
-        "waiting": waiting,
-    }
-    app.add_routes([web.get(f"/{name}", handler) for name, handler in handlers.items()])
+    handlers = (hello, orm, list_, wait, gather, sleep, waiting)
+    app.add_routes([web.get(f"/{answers.path(each)}", each) for each in handlers])
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 KEY = 7  # of the one row that is read
@@ -26,6 +27,11 @@ def book_as_json(book: Any) -> dict[str, Any]:
 
 def listed_as_json(book: Any, author_name: str) -> dict[str, Any]:
     return {**book_as_json(book), "author": author_name}
+
+
+def path(handler: Callable[..., Any]) -> str:
+    """The path of what answers it: the function's name, but `list` for `list_`."""
+    return handler.__name__.rstrip("_")
 
 
 class Waiting:

@@ -13,11 +13,10 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, FileSystemLoader
 from sqlalchemy import select
-from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column
 
-from benchmarks.contenders.sqlalchemy_orm import Base, Book
+from benchmarks.contenders.sqlalchemy_orm import Base, Book, url
 from benchmarks.database import Target
 from benchmarks.http import answers
 from benchmarks.http.site import TEMPLATES
@@ -36,16 +35,8 @@ class Nap100(Base):
 
 
 def sessions(target: Target, pool: int) -> async_sessionmaker[AsyncSession]:
-    url = URL.create(
-        "postgresql+asyncpg",
-        username=target.user,
-        password=target.password or None,
-        host=target.host,
-        port=target.port,
-        database=target.dbname,
-    )
     engine = create_async_engine(
-        url,
+        url("asyncpg", target),
         pool_size=pool,
         max_overflow=0,
         skip_autocommit_rollback=True,

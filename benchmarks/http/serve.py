@@ -1,4 +1,4 @@
-"""`python -m benchmarks.http.serve`: one contender's server on one core. Reads a specification.
+"""`python -m benchmarks.http.serve`: one contender's server.
 
 The listening socket is the parent's, so that all have one backlog; nobody writes an access log.
 """
@@ -12,8 +12,9 @@ import socket
 from importlib import import_module
 from typing import Any
 
-from benchmarks.harness import read_spec
+from benchmarks.connections import django_pool
 
+SPECIFICATION = "BENCH_HTTP_SPECIFICATION"  # the variable that has it; its password is no argument
 BACKLOG = 4096
 KEEP_ALIVE = 75  # seconds that an idle connection stays open
 CONNECTIONS = 12_000  # more than anybody is asked to hold
@@ -24,7 +25,7 @@ def django_application(spec: dict[str, Any]) -> Any:
     site = {key: spec[key] for key in ("target", "engine", "apps", "views", "loom")}
     site["pool"] = None
     if spec["pool"]:
-        site["pool"] = {"min_size": spec["pool"], "max_size": spec["pool"], "timeout": 60}
+        site["pool"] = django_pool(spec["pool"], timeout=60)
     os.environ["BENCH_HTTP_SITE"] = json.dumps(site)
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.http.site.settings"
     handler = spec["handler"]
@@ -115,7 +116,7 @@ SERVERS = {"uvicorn": uvicorn, "aiohttp": aiohttp, "gunicorn": gunicorn}
 
 
 def main() -> None:
-    spec = read_spec()
+    spec = json.loads(os.environ.pop(SPECIFICATION))
     SERVERS[spec["server"]](spec, socket.socket(fileno=spec["listener"]))
 
 

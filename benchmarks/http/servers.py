@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import EQUAL_CONDITIONS, ROOT, cores
-from benchmarks.http.serve import BACKLOG
+from benchmarks.http.serve import BACKLOG, SPECIFICATION
+from django_loom.lab import ChildProcess
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -89,49 +87,29 @@ def serving(spec: dict[str, Any]) -> Iterator[Server]:
     Raises ServerFailed, with the server's last words, if it does not answer.
     """
     chosen = cores()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
-    port = listener.getsockname()[1]
-    spec = {**spec, "listener": listener.fileno(), "core": chosen[0] if chosen else None}
-    with tempfile.TemporaryFile() as words, listener:
-        process = subprocess.Popen(
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+        port = listener.getsockname()[1]
+        spec = {**spec, "listener": listener.fileno()}
+        process = ChildProcess(
             [sys.executable, "-m", "benchmarks.http.serve"],
-            stdin=subprocess.PIPE,
-            stdout=words,
-            stderr=words,
+            spec["server"],
             cwd=ROOT,
-            env={**os.environ, **EQUAL_CONDITIONS},
-            pass_fds=[listener.fileno()],
-            start_new_session=True,
+            env={**os.environ, **EQUAL_CONDITIONS, SPECIFICATION: json.dumps(spec)},
+            inherited=[listener.fileno()],
+            core=chosen[0] if chosen else None,
+            grace=2.0,
         )
-        listener.close()  # so that clients see it when the server is gone
+    # The listener is closed here, so that clients see it when the server is gone.
+    with process:
         try:
-            with process.stdin as specification:
-                specification.write(json.dumps(spec).encode())
             server = Server(process.pid, port)
             server.get("hello")
             yield server
         except (OSError, HTTPException) as error:
-            _stop(process)
-            raise ServerFailed(_last_words(words) or repr(error)) from error
-        finally:
-            _stop(process)
+            process.stop()
+            raise ServerFailed(_last_words(process.output) or repr(error)) from error
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group: gunicorn's worker as well."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(2)
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()
-
-
-def _last_words(words: Any) -> str:
-    words.seek(0)
-    lines = [line.strip() for line in words.read().decode(errors="replace").splitlines()]
+def _last_words(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines()]
     return next((line for line in reversed(lines) if line), "")

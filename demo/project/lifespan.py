@@ -11,7 +11,6 @@ from django.conf import settings
 from django.urls import resolve
 
 from demo.laboratory.experiments import experiments
-from demo.launch.parent import stop_with_parent
 
 
 @asynccontextmanager
@@ -21,7 +20,6 @@ async def lifespan(application: Any) -> AsyncIterator[dict[str, Any]]:
     The synchronous one is for the view that shows what waiting one after the other costs:
     so that the order is all in which it differs from the others.
     """
-    stop_with_parent()
     resolve("/")  # imports all views now, and not while somebody waits for the first page
     with httpx.Client(trust_env=False) as sync_client:
         async with httpx.AsyncClient(trust_env=False) as client:

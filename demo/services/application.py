@@ -9,8 +9,6 @@ from typing import Any
 
 from aiohttp import web
 
-from demo.launch.parent import stop_with_parent
-
 from .behaviour import Behaviour, from_json
 
 Contents = Mapping[str, list[dict[str, str]]]
@@ -24,15 +22,10 @@ def application(contents: Contents) -> web.Application:
     service = web.Application()
     service[CONTENTS] = contents
     service[STATE] = {"behaviour": Behaviour()}
-    service.on_startup.append(_watch_parent)
     service.router.add_get("/behaviour", _get_behaviour)
     service.router.add_put("/behaviour", _put_behaviour)
     service.router.add_get("/parts/{part}", _get_part)
     return service
-
-
-async def _watch_parent(service: web.Application) -> None:
-    stop_with_parent()
 
 
 async def _get_behaviour(request: web.Request) -> web.Response:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.polling import eventually
+from django_loom.lab import ChildProcess
 
 ROOT = Path(__file__).parents[2]
 APP = "tests.cli.app:application"
@@ -40,15 +40,14 @@ several = pytest.mark.parametrize("options", SEVERAL, ids=["one process", "worke
 class Served:
     """A server that runs; with `path` it listens there, and `tls` is what its clients trust."""
 
-    process: subprocess.Popen[str]
-    log: Path
+    process: ChildProcess
     port: int = 0
     path: Path | None = None
     tls: ssl.SSLContext | None = None
 
     @property
     def output(self) -> str:
-        return self.log.read_text()
+        return self.process.output
 
     @property
     def events(self) -> list[str]:
@@ -56,8 +55,7 @@ class Served:
         return re.findall(r"<([^>\n]*)>\n", self.output)
 
     def wait_for(self, text: str) -> None:
-        eventually(lambda: text in self.output or self.process.poll() is not None)
-        assert text in self.output, self.output
+        self.process.wait_until(lambda: text in self.output)
 
     def connect(self, data: bytes = b"") -> socket.socket:
         client = self.connect_plainly()
@@ -79,7 +77,7 @@ class Served:
         with self.connect("\r\n".join(head).encode()) as client:
             return read_all(client)
 
-    def stop(self, sig: int = signal.SIGTERM) -> int:
+    def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal; the exit code."""
         self.process.send_signal(sig)
         return self.process.wait()
@@ -87,40 +85,29 @@ class Served:
 
 @contextmanager
 def serve(
-    folder: Path,
     *options: str,
     app: str = APP,
     path: Path | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Served]:
     """Serve on a free port, or on a Unix socket with that path, and be ready."""
-    log = folder / "output"
     where = ["--port", "0"] if path is None else ["--uds", str(path)]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command("serve", app, *where, *options),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            text=True,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-    served = Served(process, log, path=path, tls=tls)
-    try:
+    with started("serve", app, *where, *options) as process:
+        served = Served(process, path=path, tls=tls)
         served.wait_for("startup complete")
         if path is None:
             scheme = "http" if tls is None else "https"
             found = re.search(rf"on {scheme}://127\.0\.0\.1:(\d+),", served.output)
             assert found
             served.port = int(found[1])
-            eventually(lambda: listens(served.port))
+            process.wait_until_listening(served.port)
         yield served
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+
+
+def started(*arguments: str, cwd: Path = ROOT, **variables: str) -> ChildProcess:
+    """A command that runs until the block ends."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | variables
+    return ChildProcess(command(*arguments), "loom", cwd=cwd, env=environment, grace=0.0)
 
 
 def assert_refused(message: str, *arguments: str) -> None:
@@ -128,11 +115,6 @@ def assert_refused(message: str, *arguments: str) -> None:
     result = loom(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == f"Error: {message}\n"
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def read_all(client: socket.socket) -> bytes:

@@ -37,7 +37,7 @@ class Site:
         given = {"application_name": NAME, "pool": {"min_size": 3}}
         entry = server.django(ENGINE="django_loom.db.postgresql", OPTIONS=given)
         self.monkeypatch.setenv("LOOM_DATABASE", json.dumps(entry))
-        return serve(self.folder, *options, app=APP)
+        return serve(*options, app=APP)
 
 
 def connections(postgres: Postgres) -> int:

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from django_loom.lab.processes.child import listens
 from tests.cli.processes import (
     ROOT,
     Served,
     assert_refused,
-    command,
-    listens,
     loom,
     read_all,
     serve,
+    started,
 )
 from tests.polling import eventually
 
@@ -30,8 +30,8 @@ HALF = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab"
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with serve(tmp_path) as server:
+def served() -> Iterator[Served]:
+    with serve() as server:
         yield server
 
 
@@ -58,16 +58,16 @@ def test_the_interrupt_key_stops_it_too(served: Served) -> None:
     assert "Traceback" not in served.output
 
 
-def test_the_access_log_can_be_had(tmp_path: Path) -> None:
-    with serve(tmp_path, "--access-log") as served:
+def test_the_access_log_can_be_had() -> None:
+    with serve("--access-log") as served:
         served.get()
         served.wait_for('"GET / HTTP/1.1" 200')
 
 
 @pytest.mark.parametrize("option", ["--head-timeout=0.1", "--keep-alive=0"])
-def test_a_connection_that_is_not_used_is_closed(tmp_path: Path, option: str) -> None:
+def test_a_connection_that_is_not_used_is_closed(option: str) -> None:
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" if "alive" in option else b""
-    with serve(tmp_path, option) as served, served.connect(request) as client:
+    with serve(option) as served, served.connect(request) as client:
         assert read_all(client).startswith(b"HTTP/1.1 200" if request else b"")
 
 
@@ -92,18 +92,16 @@ def test_an_idle_connection_does_not_hold_up_the_end(served: Served) -> None:
 
 
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["one process", "workers"])
-def test_after_the_grace_time_requests_are_cancelled_and_end(
-    tmp_path: Path, workers: list[str]
-) -> None:
-    with serve(tmp_path, "--grace", "0.1", *workers) as served, begin_request(served) as client:
+def test_after_the_grace_time_requests_are_cancelled_and_end(workers: list[str]) -> None:
+    with serve("--grace", "0.1", *workers) as served, begin_request(served) as client:
         assert served.stop() == 0
         assert read_all(client).startswith(b"HTTP/1.1 500 ")
         ends = served.events[served.events.index("request cancelled") :]
         assert "lifespan ended" in ends
 
 
-def test_a_thread_that_blocks_does_not_keep_the_process(tmp_path: Path) -> None:
-    with serve(tmp_path, "--grace", "0") as served:
+def test_a_thread_that_blocks_does_not_keep_the_process() -> None:
+    with serve("--grace", "0") as served:
         with served.connect(b"GET /thread HTTP/1.1\r\nHost: x\r\n\r\n"):
             served.wait_for("<thread began>")
             assert served.stop() == 0
@@ -123,16 +121,16 @@ def test_the_second_signal_ends_it_at_once(served: Served) -> None:
 # Several processes.
 
 
-def test_workers_serve_and_stop(tmp_path: Path) -> None:
-    with serve(tmp_path, "--workers", "2") as served:
+def test_workers_serve_and_stop() -> None:
+    with serve("--workers", "2") as served:
         eventually(lambda: served.output.count("startup complete") == 2)
         assert served.get().startswith(b"HTTP/1.1 200 OK\r\n")
         assert served.stop() == 0
         assert served.events.count("lifespan ended") == 2
 
 
-def test_the_interrupt_key_stops_workers_in_order(tmp_path: Path) -> None:
-    with serve(tmp_path, "--workers", "2") as served:
+def test_the_interrupt_key_stops_workers_in_order() -> None:
+    with serve("--workers", "2") as served:
         eventually(lambda: served.output.count("startup complete") == 2)
         with begin_request(served) as client:
             os.killpg(served.process.pid, signal.SIGINT)  # as a terminal does
@@ -143,15 +141,15 @@ def test_the_interrupt_key_stops_workers_in_order(tmp_path: Path) -> None:
         assert served.events.count("lifespan ended") == 2
 
 
-def test_the_second_signal_ends_workers_at_once(tmp_path: Path) -> None:
-    with serve(tmp_path, "--workers", "2") as served, begin_request(served) as client:
+def test_the_second_signal_ends_workers_at_once() -> None:
+    with serve("--workers", "2") as served, begin_request(served) as client:
         served.process.send_signal(signal.SIGTERM)
         served.wait_for("Waiting for child process")
         assert served.stop() == -signal.SIGTERM
         assert read_all(client) == b""
 
 
-def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
+def test_workers_that_cannot_start_end_the_server() -> None:
     failed = loom("serve", "tests.cli.app:nothing", "--port", "0", "--workers", "2")
     assert failed.returncode == 3
     assert 'Attribute "nothing" not found' in failed.stderr
@@ -160,34 +158,21 @@ def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
 def test_it_starts_again_when_a_file_changes(tmp_path: Path) -> None:
     source = tmp_path / "reloaded.py"
     source.write_text("from tests.cli.app import application\n")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with (tmp_path / "output").open("w") as output:
-        process = subprocess.Popen(
-            command("serve", "reloaded:application", "--port", "0", "--reload"),
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            text=True,
-        )
-    served = Served(process, tmp_path / "output")
+    arguments = ("serve", "reloaded:application", "--port", "0", "--reload")
+    with started(*arguments, cwd=tmp_path, PYTHONPATH=str(ROOT)) as process:
+        served = Served(process)
 
-    def change_until_seen() -> bool:
-        # It may not have looked at the file before the first change.
-        os.utime(source, (time.time(), source.stat().st_mtime + 1))
-        return "Reloading" in served.output
+        def change_until_seen() -> bool:
+            # It may not have looked at the file before the first change.
+            os.utime(source, (time.time(), source.stat().st_mtime + 1))
+            return "Reloading" in served.output
 
-    try:
         served.wait_for("startup complete")
         eventually(change_until_seen)
         eventually(lambda: served.events.count("lifespan began") > 1)
         assert served.events[:3] == ["lifespan began", "lifespan ended", "lifespan began"]
         assert served.stop() == 0
         assert served.events[-1] == "lifespan ended"
-    finally:
-        process.kill()
-        process.wait()
 
 
 # What is wrong, in a line.

@@ -25,27 +25,27 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @several
-def test_it_serves_https_and_stops(tmp_path: Path, pem: Certificates, options: list[str]) -> None:
+def test_it_serves_https_and_stops(pem: Certificates, options: list[str]) -> None:
     files = ["--ssl-certfile", pem.certificate, "--ssl-keyfile", pem.key]
-    with serve(tmp_path, *files, *options, tls=pem.client) as served:
+    with serve(*files, *options, tls=pem.client) as served:
         assert served.get().startswith(b"HTTP/1.1 200 OK\r\n")
         assert served.stop() == 0
         assert served.events[-1] == "lifespan ended"
     assert "Traceback" not in served.output
 
 
-def test_one_file_may_have_both(tmp_path: Path, pem: Certificates) -> None:
-    with serve(tmp_path, "--ssl-certfile", pem.both, tls=pem.client) as served:
+def test_one_file_may_have_both(pem: Certificates) -> None:
+    with serve("--ssl-certfile", pem.both, tls=pem.client) as served:
         assert served.get().startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @several
 def test_a_key_that_is_encrypted(
-    tmp_path: Path, pem: Certificates, monkeypatch: pytest.MonkeyPatch, options: list[str]
+    pem: Certificates, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
     monkeypatch.setenv(VARIABLE, PASSWORD)
     files = ["--ssl-certfile", pem.certificate, "--ssl-keyfile", pem.encrypted_key]
-    with serve(tmp_path, *files, *options, tls=pem.client) as served:
+    with serve(*files, *options, tls=pem.client) as served:
         assert served.get().startswith(b"HTTP/1.1 200 OK\r\n")
 
 
@@ -56,17 +56,17 @@ def test_django_sees_that_it_is_secure(
     monkeypatch.setenv("LOOM_DATABASE", json.dumps(database))
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
     app = "tests.cli.project:application"
-    with serve(tmp_path, "--ssl-certfile", pem.both, app=app, tls=pem.client) as served:
+    with serve("--ssl-certfile", pem.both, app=app, tls=pem.client) as served:
         assert b'[true, "127.0.0.1"]' in served.get("/client")
 
 
 @several
 def test_a_handshake_has_to_come_in_the_time_of_a_head(
-    tmp_path: Path, pem: Certificates, options: list[str]
+    pem: Certificates, options: list[str]
 ) -> None:
     files = ["--ssl-certfile", pem.both, "--head-timeout", "0.3"]
     with (
-        serve(tmp_path, *files, *options, tls=pem.client) as served,
+        serve(*files, *options, tls=pem.client) as served,
         served.connect_plainly() as client,
     ):
         before = served.output
@@ -76,8 +76,8 @@ def test_a_handshake_has_to_come_in_the_time_of_a_head(
     assert "Traceback" not in served.output
 
 
-def test_a_client_that_speaks_plain_http_disturbs_nobody(tmp_path: Path, pem: Certificates) -> None:
-    with serve(tmp_path, "--ssl-certfile", pem.both, tls=pem.client) as served:
+def test_a_client_that_speaks_plain_http_disturbs_nobody(pem: Certificates) -> None:
+    with serve("--ssl-certfile", pem.both, tls=pem.client) as served:
         before = served.output
         with served.connect_plainly() as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import stat
 import sys
@@ -33,8 +34,8 @@ def permissions(path: Path) -> int:
 
 
 @several
-def test_it_serves_and_removes_its_socket(tmp_path: Path, path: Path, options: list[str]) -> None:
-    with serve(tmp_path, *options, path=path) as served:
+def test_it_serves_and_removes_its_socket(path: Path, options: list[str]) -> None:
+    with serve(*options, path=path) as served:
         assert f"Serving {APP} on unix:{path}, Ctrl+C stops\n" in served.output
         assert permissions(path) == 0o666
         assert served.get().startswith(OK)
@@ -44,11 +45,11 @@ def test_it_serves_and_removes_its_socket(tmp_path: Path, path: Path, options: l
     assert "Traceback" not in served.output
 
 
-def test_the_socket_is_gone_as_soon_as_it_stops(tmp_path: Path, path: Path) -> None:
+def test_the_socket_is_gone_as_soon_as_it_stops(path: Path) -> None:
     half = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab"
-    with serve(tmp_path, path=path) as served, served.connect(half) as client:
+    with serve(path=path) as served, served.connect(half) as client:
         served.wait_for("<request began>")
-        served.process.terminate()
+        served.process.send_signal(signal.SIGTERM)
         eventually(lambda: not path.exists())
         client.sendall(b"cd")
         assert client.recv(65536).startswith(OK)
@@ -67,19 +68,19 @@ def test_the_headers_of_a_proxy_count(
     database = {"ENGINE": "django_loom.db.sqlite3", "NAME": str(tmp_path / "database")}
     monkeypatch.setenv("LOOM_DATABASE", json.dumps(database))
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
-    with serve(tmp_path, *options, app="tests.cli.project:application", path=path) as served:
+    with serve(*options, app="tests.cli.project:application", path=path) as served:
         assert b'[false, "127.0.0.1"]' in served.get("/client")
         forged_and_real = "X-Forwarded-For: 192.0.2.9, 192.0.2.1"
         answer = served.get("/client", "X-Forwarded-Proto: https", forged_and_real)
         assert b'[true, "192.0.2.1"]' in answer
 
 
-def test_a_socket_that_a_killed_server_left_is_replaced(tmp_path: Path, path: Path) -> None:
+def test_a_socket_that_a_killed_server_left_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
         left.listen()
     path.chmod(0o660)
-    with serve(tmp_path, path=path) as served:
+    with serve(path=path) as served:
         assert served.get().startswith(OK)
         assert permissions(path) == 0o660
 

@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.utils import Error
 
 import django_loom
+from django_loom.lab.servers.proxies import ThreadedProxy
 from tests.db.support import aask, ask, database
 from tests.polling import aeventually
 from tests.services import Postgres
@@ -32,6 +33,13 @@ def faulty_database(server: Postgres, *, pool: Any = POOL, **entry: Any) -> Iter
         connections[ALIAS].close()
         assert_pool_is_whole()
     gc.collect()
+
+
+@contextmanager
+def proxied(server: Postgres) -> Iterator[tuple[ThreadedProxy, Postgres]]:
+    """A network that can stall or break, and the server's address through it."""
+    with ThreadedProxy(server.host, server.port) as proxy:
+        yield proxy, Postgres("127.0.0.1", proxy.port, server.user, server.password, server.dbname)
 
 
 def assert_pool_is_whole(alias: str = ALIAS) -> None:

@@ -16,6 +16,7 @@ from django_loom.bridge import unit_of_work
 from django_loom.db import resetting
 from django_loom.db.postgresql import connection as postgresql_connection
 from django_loom.exceptions import PoolTimeout
+from django_loom.lab.servers.proxies import ThreadedProxy
 from tests.db.faults import (
     ALIAS,
     SLOW,
@@ -23,13 +24,13 @@ from tests.db.faults import (
     assert_chained,
     faulty_database,
     fill_pool,
+    proxied,
     run_slow,
 )
 from tests.db.support import aask, ask
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.services import Postgres
-from tests.stalling_proxy import StallingProxy, stalling_proxy
 
 SOON = 0.05
 
@@ -37,14 +38,14 @@ SOON = 0.05
 @pytest.fixture
 def network(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[StallingProxy, Postgres]]:
+) -> Iterator[tuple[ThreadedProxy, Postgres]]:
     monkeypatch.setattr(postgresql_connection, "CANCEL_TIMEOUT", SOON)
-    with stalling_proxy(postgres) as both:
+    with proxied(postgres) as both:
         yield both
 
 
 @pytest.fixture
-def proxy(network: tuple[StallingProxy, Postgres]) -> Iterator[StallingProxy]:
+def proxy(network: tuple[ThreadedProxy, Postgres]) -> Iterator[ThreadedProxy]:
     proxy, address = network
     with faulty_database(address):
         yield proxy
@@ -71,7 +72,7 @@ async def in_time(call: Callable[[], Awaitable[Any]]) -> None:
 
 
 def test_a_stall_while_a_query_is_sent_or_answered(
-    loop_runner: LoopRunner, proxy: StallingProxy
+    loop_runner: LoopRunner, proxy: ThreadedProxy
 ) -> None:
     async def main() -> None:
         await fill_pool(2)
@@ -86,7 +87,7 @@ def test_a_stall_while_a_query_is_sent_or_answered(
     assert (figures.created, figures.lost, figures.idle) == (3, 2, 1)
 
 
-def test_a_stall_while_a_large_query_is_sent(loop_runner: LoopRunner, proxy: StallingProxy) -> None:
+def test_a_stall_while_a_large_query_is_sent(loop_runner: LoopRunner, proxy: ThreadedProxy) -> None:
     async def main() -> None:
         await seven()
         proxy.stall()
@@ -98,7 +99,7 @@ def test_a_stall_while_a_large_query_is_sent(loop_runner: LoopRunner, proxy: Sta
 
 
 def test_a_stall_that_keeps_the_cancellation_from_the_server(
-    loop_runner: LoopRunner, proxy: StallingProxy, admin: Admin
+    loop_runner: LoopRunner, proxy: ThreadedProxy, admin: Admin
 ) -> None:
     async def main() -> None:
         (task,) = await run_slow(admin)
@@ -117,7 +118,7 @@ def test_a_stall_that_keeps_the_cancellation_from_the_server(
 
 def test_a_second_cancellation_ends_the_wait_for_the_first_ones_answer(
     loop_runner: LoopRunner,
-    proxy: StallingProxy,
+    proxy: ThreadedProxy,
     admin: Admin,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -142,7 +143,7 @@ def test_a_second_cancellation_ends_the_wait_for_the_first_ones_answer(
 
 
 def test_a_stall_while_connecting_under_a_timeout(
-    loop_runner: LoopRunner, proxy: StallingProxy
+    loop_runner: LoopRunner, proxy: ThreadedProxy
 ) -> None:
     async def main() -> None:
         proxy.stall()
@@ -154,7 +155,7 @@ def test_a_stall_while_connecting_under_a_timeout(
     assert django_loom.pool(ALIAS).statistics().created == 1
 
 
-def test_connecting_ends_after_connect_timeout(network: tuple[StallingProxy, Postgres]) -> None:
+def test_connecting_ends_after_connect_timeout(network: tuple[ThreadedProxy, Postgres]) -> None:
     proxy, address = network
 
     async def main() -> None:
@@ -172,7 +173,7 @@ def test_connecting_ends_after_connect_timeout(network: tuple[StallingProxy, Pos
 
 
 def test_connecting_takes_no_longer_than_the_pools_timeout(
-    network: tuple[StallingProxy, Postgres],
+    network: tuple[ThreadedProxy, Postgres],
 ) -> None:
     proxy, address = network
 
@@ -187,7 +188,7 @@ def test_connecting_takes_no_longer_than_the_pools_timeout(
 
 
 def test_who_waits_for_a_connection_gets_the_place_of_one_that_stalls(
-    network: tuple[StallingProxy, Postgres], loop_runner: LoopRunner, admin: Admin
+    network: tuple[ThreadedProxy, Postgres], loop_runner: LoopRunner, admin: Admin
 ) -> None:
     proxy, address = network
 
@@ -216,7 +217,7 @@ def change_session() -> None:
 
 
 @pytest.fixture
-def one_place(network: tuple[StallingProxy, Postgres]) -> Iterator[StallingProxy]:
+def one_place(network: tuple[ThreadedProxy, Postgres]) -> Iterator[ThreadedProxy]:
     proxy, address = network
     with faulty_database(address, pool={"max_size": 1, "timeout": 0.02}):
         yield proxy
@@ -225,7 +226,7 @@ def one_place(network: tuple[StallingProxy, Postgres]) -> Iterator[StallingProxy
 @pytest.mark.parametrize("suspect", [False, True])
 def test_a_stall_while_a_session_is_reset(
     loop_runner: LoopRunner,
-    proxy: StallingProxy,
+    proxy: ThreadedProxy,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     suspect: bool,
@@ -249,7 +250,7 @@ def test_a_stall_while_a_session_is_reset(
 
 
 def test_a_stall_while_a_thread_resets_a_session(
-    proxy: StallingProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    proxy: ThreadedProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(resetting, "RESET_TIMEOUT", SOON)
     with unit_of_work():
@@ -262,7 +263,7 @@ def test_a_stall_while_a_thread_resets_a_session(
 
 
 def test_who_waits_meanwhile_is_told_of_the_reset(
-    loop_runner: LoopRunner, one_place: StallingProxy, monkeypatch: pytest.MonkeyPatch
+    loop_runner: LoopRunner, one_place: ThreadedProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         with unit_of_work():
@@ -284,7 +285,7 @@ def test_who_waits_meanwhile_is_told_of_the_reset(
 @pytest.mark.parametrize("side", ["sync", "async"])
 @pytest.mark.parametrize("where", ["statement", "commit", "rollback", "savepoint"])
 def test_a_stall_in_a_transaction(
-    loop_runner: LoopRunner, proxy: StallingProxy, side: str, where: str
+    loop_runner: LoopRunner, proxy: ThreadedProxy, side: str, where: str
 ) -> None:
     """Whatever the block was about to do, it ends, and its connection is not used again."""
 
@@ -336,7 +337,7 @@ def test_a_stall_in_a_transaction(
 # Breaks.
 
 
-def test_a_break_while_idle_is_not_noticed(loop_runner: LoopRunner, proxy: StallingProxy) -> None:
+def test_a_break_while_idle_is_not_noticed(loop_runner: LoopRunner, proxy: ThreadedProxy) -> None:
     async def main() -> None:
         await fill_pool(3)
         proxy.break_all()
@@ -346,7 +347,7 @@ def test_a_break_while_idle_is_not_noticed(loop_runner: LoopRunner, proxy: Stall
 
 
 def test_a_break_while_a_query_runs(
-    loop_runner: LoopRunner, proxy: StallingProxy, admin: Admin
+    loop_runner: LoopRunner, proxy: ThreadedProxy, admin: Admin
 ) -> None:
     async def main() -> None:
         (task,) = await run_slow(admin)
@@ -361,7 +362,7 @@ def test_a_break_while_a_query_runs(
     loop_runner(main)
 
 
-def test_a_break_in_a_transaction(loop_runner: LoopRunner, proxy: StallingProxy) -> None:
+def test_a_break_in_a_transaction(loop_runner: LoopRunner, proxy: ThreadedProxy) -> None:
     async def block() -> None:
         async with django_loom.atomic(ALIAS):
             await seven()
@@ -378,7 +379,7 @@ def test_a_break_in_a_transaction(loop_runner: LoopRunner, proxy: StallingProxy)
 
 
 def test_a_break_before_the_commit_is_an_error(
-    loop_runner: LoopRunner, proxy: StallingProxy
+    loop_runner: LoopRunner, proxy: ThreadedProxy
 ) -> None:
     async def block() -> None:
         async with django_loom.atomic(ALIAS):
@@ -395,7 +396,7 @@ def test_a_break_before_the_commit_is_an_error(
 
 
 def test_a_connection_whose_server_said_farewell_is_not_used_even_if_it_is_open(
-    loop_runner: LoopRunner, proxy: StallingProxy, admin: Admin
+    loop_runner: LoopRunner, proxy: ThreadedProxy, admin: Admin
 ) -> None:
     async def main() -> None:
         (pid,) = await fill_pool(1)
@@ -410,7 +411,7 @@ def test_a_connection_whose_server_said_farewell_is_not_used_even_if_it_is_open(
 
 
 def test_a_thread_is_not_kept_by_a_stall_longer_than_connect_timeout(
-    network: tuple[StallingProxy, Postgres],
+    network: tuple[ThreadedProxy, Postgres],
 ) -> None:
     proxy, address = network
     proxy.stall()

@@ -15,14 +15,14 @@ from django_loom.db import lifespan, registry
 from django_loom.db.lifespan import close_pools, open_pools, sweep_pools
 from django_loom.db.pool_options import PoolOptions
 from django_loom.exceptions import PoolOptionError
+from django_loom.lab.servers.proxies import ThreadedProxy
 from tests import services
-from tests.db.faults import ALIAS, POOL, assert_pool_is_whole, faulty_database
+from tests.db.faults import ALIAS, POOL, assert_pool_is_whole, faulty_database, proxied
 from tests.db.pool_tools import Clock, PlainPool
 from tests.db.support import aask, ask, database, in_use
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.services import Postgres
-from tests.stalling_proxy import StallingProxy, stalling_proxy
 
 NOBODY_LISTENS = Postgres("127.0.0.1", 1, "nobody")
 
@@ -153,7 +153,7 @@ def test_a_sqlite_file_that_cannot_be_opened_is_reported(
 def test_what_could_be_opened_is_kept(
     loop_runner: LoopRunner, postgres: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with stalling_proxy(postgres) as (proxy, address), ahead(address, 3):
+    with proxied(postgres) as (proxy, address), ahead(address, 3):
 
         async def main() -> None:
             await aask("SELECT 1", using=ALIAS)
@@ -169,14 +169,14 @@ def test_what_could_be_opened_is_kept(
 
 
 @pytest.fixture
-def hanging(postgres: Postgres) -> Iterator[StallingProxy]:
-    with stalling_proxy(postgres) as (proxy, address), ahead(address, 2):
+def hanging(postgres: Postgres) -> Iterator[ThreadedProxy]:
+    with proxied(postgres) as (proxy, address), ahead(address, 2):
         proxy.stall()
         yield proxy
 
 
 def test_a_database_that_hangs_delays_the_start_no_longer_than_the_timeout(
-    loop_runner: LoopRunner, hanging: StallingProxy, caplog: pytest.LogCaptureFixture
+    loop_runner: LoopRunner, hanging: ThreadedProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
         found = await open_pools(timeout=0.05)
@@ -190,7 +190,7 @@ def test_a_database_that_hangs_delays_the_start_no_longer_than_the_timeout(
 
 
 def test_a_cancelled_opening_leaves_no_lease(
-    loop_runner: LoopRunner, hanging: StallingProxy
+    loop_runner: LoopRunner, hanging: ThreadedProxy
 ) -> None:
     async def main() -> None:
         opening = asyncio.create_task(open_pools())

@@ -9,21 +9,27 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 
+from django_loom.lab import ChildProcess
+
 ROOT = Path(__file__).parents[2]
+STARTING_SECONDS = 150.0
 
 
 @dataclass
 class Launched:
     """The demo, with the processes that it has started."""
 
-    process: subprocess.Popen[str]
-    output: str = ""
+    process: ChildProcess
     children: list[int] = field(default_factory=list)
+
+    @property
+    def output(self) -> str:
+        return self.process.output
 
     @property
     def urls(self) -> list[str]:
@@ -49,18 +55,12 @@ class Launched:
         return self.wait()
 
     def wait(self) -> int:
-        """Read what is still said, wait for the end; the exit code."""
-        assert self.process.stdout
-        self.output += self.process.stdout.read()
+        """Wait for the end; the exit code."""
         return self.process.wait()
 
-    def read_until(self, text: str) -> None:
-        """Read what is said until a text comes, or the end."""
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.output += line
-            if text in line:
-                return
+    def is_ready(self) -> bool:
+        """Whether it serves, or has given up."""
+        return "Ctrl-C" in self.output or self.process.exit_code is not None
 
 
 @contextmanager
@@ -68,44 +68,26 @@ def launched(data: Path, *arguments: str, **variables: str) -> Iterator[Launched
     """Run the demo with its data in a folder, until it is ready or has given up."""
     left_out = {"DATABASE_URL", "DJANGO_SETTINGS_MODULE"}  # which conftest.py may have set
     inherited = {key: value for key, value in os.environ.items() if key not in left_out}
-    process = subprocess.Popen(
+    with ChildProcess(
         [sys.executable, "-m", "demo", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        "the demo",
         cwd=ROOT,
         env=inherited | {"LOOM_DEMO_DATA": str(data)} | variables,
-        start_new_session=True,
-    )
-    demo = Launched(process)
-    try:
-        demo.read_until("Ctrl-C")
+        grace=0.0,
+    ) as process:
+        demo = Launched(process)
+        process.wait_until(demo.is_ready, STARTING_SECONDS)
         demo.children = children_of(process.pid)
         yield demo
-    finally:
-        if process.poll() is None:
-            process.kill()
-        for child in demo.children:
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        process.communicate()  # closes what is read from
 
 
 def children_of(process: int) -> list[int]:
+    """The processes that it has started; each leads a group of its own."""
     found = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-o", "pid=,ppid=,pgid="], capture_output=True, text=True, check=True
     )
-    pairs = [line.split() for line in found.stdout.splitlines()]
-    return [int(child) for child, parent in pairs if int(parent) == process]
-
-
-def runs(process: int) -> bool:
-    """Tell if there is such a process, which is not one that only waits to be collected."""
-    found = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
-    )
-    return bool(found.stdout.strip()) and not found.stdout.startswith("Z")
+    rows = [[int(number) for number in line.split()] for line in found.stdout.splitlines()]
+    return [pid for pid, parent, group in rows if parent == process and group == pid]
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from demo.launch.ports import port_number
-from tests.demo.launched import ROOT, Launched, launched, runs, taken_port
+from tests.demo.launched import ROOT, Launched, launched, taken_port
+from tests.lab.processes import is_running
 from tests.polling import eventually
 
 # The processes beside the launcher: the server and the two services.
@@ -48,7 +49,7 @@ def test_it_tells_what_it_does_and_one_address_and_serves_and_stops(demo: Launch
     assert "Silas Marner" in page, "recommendations has answered"
 
     assert demo.stop(signal.SIGINT) == 0
-    assert not any(runs(child) for child in demo.children)
+    assert not any(is_running(child) for child in demo.children)
     assert demo.output.endswith("\nStopped.\n"), demo.output
     assert "Traceback" not in demo.output
 
@@ -56,22 +57,22 @@ def test_it_tells_what_it_does_and_one_address_and_serves_and_stops(demo: Launch
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_stop_it_too(demo: Launched, sig: signal.Signals) -> None:
     assert demo.stop(sig) == 0
-    assert not any(runs(child) for child in demo.children)
+    assert not any(is_running(child) for child in demo.children)
 
 
 def test_what_it_started_ends_even_when_it_is_killed(demo: Launched) -> None:
     assert demo.stop(signal.SIGKILL) == -signal.SIGKILL
     assert len(demo.children) == CHILDREN
-    eventually(lambda: not any(runs(child) for child in demo.children))
+    eventually(lambda: not any(is_running(child) for child in demo.children))
 
 
 def test_a_server_that_ends_ends_the_demo_with_an_error(demo: Launched) -> None:
     server = demo.children[-1]  # the last to be started
-    assert runs(server)
+    assert is_running(server)
     os.kill(server, signal.SIGKILL)
     assert demo.wait() == 1
-    assert "The server has ended with exit code -9." in demo.output
-    assert not any(runs(child) for child in demo.children)
+    assert "The server ended with exit code -9\n" in demo.output
+    assert not any(is_running(child) for child in demo.children)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 import django_loom
+from django_loom import lab
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "demo"
 
-PUBLIC = {f"django_loom.{name}" for name in django_loom.__all__} | {
-    "django_loom",
-    "django_loom.asgi.get_asgi_application",
-}
+PUBLIC = (
+    {f"django_loom.{name}" for name in django_loom.__all__}
+    | {f"django_loom.lab.{name}" for name in lab.__all__}
+    | {"django_loom", "django_loom.asgi.get_asgi_application"}
+)
 # What settings and command lines may name in a string.
 PUBLIC_STRINGS = {
     "django_loom",
@@ -84,6 +86,7 @@ def test_the_demo_uses_django_loom() -> None:
         "from django_loom import bridge",
         "from django_loom.bridge import run_sync",
         "from django_loom.db.registry import pool",
+        "from django_loom.lab.processes.child import ChildProcess",
         "def late():\n    from django_loom.http import handler",
         "import django_loom\ndjango_loom.bridge.current_call()",
         "import django_loom\ndjango_loom._LAZY",
@@ -100,6 +103,7 @@ def test_a_private_name_is_found(source: str) -> None:
         "import django_loom\ndjango_loom.pool('default').statistics()",
         "from django_loom import atomic, run_sync",
         "from django_loom.asgi import get_asgi_application",
+        "from django_loom.lab import ChildProcess",
         "ENGINE = 'django_loom.db.sqlite3'",
         "text = 'django_loom is one app'",
         "from .django_loom import anything",

@@ -8,14 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from django_loom.lab import ChildProcess
 from tests.http.servers.client import connect
-from tests.polling import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = [sys.executable, "-m", "django_loom.cli", "serve", "demo.project.asgi:application"]
@@ -29,15 +28,14 @@ class Site:
 
     folder: Path
     sessions: dict[str, str]
-    process: subprocess.Popen[bytes]
-    log_file: Path
+    process: ChildProcess
     exit_code: int = 0
     cuts_requests_short: bool = False  # when it stops, which uvicorn logs with a traceback
 
     @property
     def log(self) -> str:
         """All that the server has written."""
-        return self.log_file.read_text(errors="replace")
+        return self.process.output
 
     @property
     def port(self) -> int:
@@ -66,22 +64,16 @@ class Site:
 
     def stop(self) -> None:
         """Ask the server to end, and see to it that it does."""
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.stop()
 
     def kill(self) -> None:
         """End the server in the midst of what it does."""
         self.exit_code = -signal.SIGKILL
-        self.process.kill()
+        self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def has_started(self) -> bool:
         """Whether it takes connections: uvicorn says that it has started a moment before."""
-        assert self.process.poll() is None, self.log
         if "Application startup complete" not in self.log:
             return False
         try:
@@ -105,22 +97,17 @@ def prepare(folder: Path) -> dict[str, str]:
 @contextmanager
 def running(folder: Path, sessions: dict[str, str], **variables: str) -> Iterator[Site]:
     """Serve the demo for the length of a block, with these environment variables as well."""
-    with tempfile.NamedTemporaryFile(prefix="log", dir=folder, delete=False) as log:
-        process = subprocess.Popen(
-            [*SERVE, "--port", "0", "--grace", "1"],
-            cwd=ROOT,
-            env={**_environment(folder), **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    site = Site(folder, sessions, process, Path(log.name))
-    try:
-        eventually(site.has_started)
+    with ChildProcess(
+        [*SERVE, "--port", "0", "--grace", "1"],
+        "the demo",
+        cwd=ROOT,
+        env={**_environment(folder), **variables},
+        grace=STOP_SECONDS,
+    ) as process:
+        site = Site(folder, sessions, process)
+        process.wait_until(site.has_started)
         yield site
-    finally:
-        site.stop()
-    assert process.returncode == site.exit_code, site.log
+    assert process.exit_code == site.exit_code, site.log
     assert site.cuts_requests_short or "Traceback" not in site.log, site.log
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 
-from tests.polling import eventually
+from django_loom.lab import ChildProcess
 
 from .project import Project, environment
 
@@ -64,46 +60,33 @@ class Server:
     """A server that answers on `port`."""
 
     port: int
-    process: subprocess.Popen[bytes]
-    log: Path
+    process: ChildProcess
 
     def get(self, path: str) -> tuple[int, str]:
         return get(self.port, path)
 
+    def answers(self) -> bool:
+        with suppress(OSError, HTTPException):
+            return bool(self.get("/")[0])
+        return False
+
     @property
     def output(self) -> str:
-        return self.log.read_text()
+        return self.process.output
 
 
 @contextmanager
 def served(project: Project, line: str) -> Iterator[Server]:
     """A server that this command has started; it ends with the block."""
     port = free_port()
-    log = project.path("log")
     variables, arguments = with_port(line, port)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=project.folder,
-            env=environment() | variables,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-
-    def answers() -> bool:
-        assert process.poll() is None, log.read_text()
-        with suppress(OSError, HTTPException):
-            return bool(get(port, "/")[0])
-        return False
-
-    try:
-        eventually(answers)
-        yield Server(port, process, log)
-        process.terminate()
-        process.wait(STOP_SECONDS)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with ChildProcess(
+        [sys.executable, *arguments],
+        line,
+        cwd=project.folder,
+        env=environment() | variables,
+        grace=STOP_SECONDS,
+    ) as process:
+        server = Server(port, process)
+        process.wait_until(server.answers)
+        yield server

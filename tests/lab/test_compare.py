@@ -79,7 +79,7 @@ def pids(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def note(self: servers_module.Server, *args: Any) -> None:
         start(self, *args)
-        noted.append(self.pid)
+        noted.append(self.process.pid)
 
     monkeypatch.setattr(servers_module.Server, "__init__", note)
     return noted
@@ -245,7 +245,7 @@ def scripted(**answers: list[Answer | None]) -> dict[str, Any]:
         name: SimpleNamespace(
             kind=SimpleNamespace(label=name, page="/page/"),
             ask=iter(each).__next__,
-            last_lines=lambda: "oops",
+            process=SimpleNamespace(last_lines=lambda: "oops"),
         )
         for name, each in answers.items()
     }

@@ -30,7 +30,9 @@ CONCURRENCY = experiment("concurrency")
 def no_servers(kinds: list[Kind], core: int | None) -> Iterator[dict[str, Any]]:
     yield {
         each.name: SimpleNamespace(
-            kind=each, url="http://127.0.0.1:1", exit_code=7, last_lines=lambda: "oops"
+            kind=each,
+            url="http://127.0.0.1:1",
+            process=SimpleNamespace(exit_code=7, last_lines=lambda: "oops"),
         )
         for each in kinds
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from django_loom.lab.outcomes.outcome import Sample
 from django_loom.lab.runs.orm_runs import orm_outcomes, table
 from django_loom.lab.servers import databases as databases_module
 from django_loom.lab.servers.databases import Database, database, further_away, parsed
-from django_loom.lab.servers.latency_proxy import delayed
 from tests.lab.outcomes import load_result, outcome
 from tests.services import Postgres
 
@@ -72,34 +70,6 @@ def test_no_latency_is_no_proxy() -> None:
     near = Database("it", "engine", "name", host="127.0.0.1", port=1)
     with further_away(near, 0) as reached:
         assert reached is near
-
-
-def test_what_goes_through_the_proxy_arrives_in_order_and_so_does_the_answer() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        delayed("127.0.0.1", listener.getsockname()[1], 1) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=30) as client,
-    ):
-        upstream, _ = listener.accept()
-        with upstream, upstream.makefile("rb") as received, client.makefile("rb") as answered:
-            lines = [b"%d\n" % number for number in range(200)]
-            for line in lines:
-                client.sendall(line)
-            assert [received.readline() for _ in lines] == lines
-            upstream.sendall(b"answer\n")
-            assert answered.readline() == b"answer\n"
-            client.shutdown(socket.SHUT_WR)
-            assert received.readline() == b""
-
-
-def test_a_database_that_is_not_there_closes_the_proxys_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody = listener.getsockname()[1]
-    with (
-        delayed("127.0.0.1", nobody, 1) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=30) as client,
-    ):
-        assert client.recv(1) == b""
 
 
 def test_the_table_is_there_for_the_block_only(postgres: Postgres, tmp_path: Path) -> None:

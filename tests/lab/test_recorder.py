@@ -8,8 +8,14 @@ import pytest
 
 from django_loom.lab.load import recorder as recorder_module
 from django_loom.lab.load.recorder import Recorder
+from django_loom.lab.load.responses import Response
 
-HEAD = b"HTTP/1.1 200 OK\r\nServer: it\r\nX-Server: other"
+
+def response(status: int = 200, *, body: bytes = b"whole", server: str = "it") -> Response:
+    response = Response()
+    head = f"HTTP/1.1 {status} X\r\nServer: {server}\r\nX-Server: other\r\n"
+    assert response.feed(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return response
 
 
 class Clock:
@@ -20,7 +26,7 @@ class Clock:
     def answer(self, recorder: Recorder, sent: float, now: float, status: int = 200) -> None:
         recorder.count_sent(sent)
         self.now = now
-        recorder.count_answer(sent, status, len(HEAD) + 10, HEAD)
+        recorder.count_answer(sent, response(status))
 
     def fail(self, recorder: Recorder, sent: float, now: float) -> None:
         recorder.count_sent(sent)
@@ -103,7 +109,8 @@ def test_the_first_answer_says_what_the_server_is(monkeypatch: pytest.MonkeyPatc
     assert (recorder.server, recorder.document_size) == ("", 0)
     recorder.begin = 0.0
     clock.answer(recorder, sent=1.0, now=1.1)
-    recorder.count_answer(1.0, 200, 100, b"HTTP/1.1 200 OK")
+    recorder.count_answer(1.0, response(body=b"longer", server="other"))
     assert recorder.server == "it"
-    assert recorder.document_size == 6  # of ten bytes four are the end of the head
-    assert recorder.size - recorder.heads_size == 6 + 100 - len(b"HTTP/1.1 200 OK") - 4
+    assert recorder.document_size == 5
+    assert recorder.bodies_size == 5 + 6
+    assert recorder.size == response().size + response(body=b"longer", server="other").size

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from django_loom.lab.exceptions import MissingPackage, ServerError, UsageError
+from django_loom.lab.processes.child import ChildProcess
 from django_loom.lab.servers import catalogue as catalogue_module
 from django_loom.lab.servers import environment as environment_module
 from django_loom.lab.servers import server as servers_module
@@ -56,7 +58,7 @@ def test_every_ready_made_server_answers_and_is_gone_afterwards() -> None:
         assert set(servers) == {each.name for each in kinds}
         for server in servers.values():
             assert get(server, 0.001) == (200, b"ok")
-        pids = [server.pid for server in servers.values()]
+        pids = [server.process.pid for server in servers.values()]
     assert not any(is_running(pid) for pid in pids)
 
 
@@ -122,7 +124,8 @@ def test_a_server_that_answers_an_error_is_reported() -> None:
 
 
 def test_a_server_that_never_answers_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers_module, "STARTING_SECONDS", 0.3)
+    wait_until = ChildProcess.wait_until
+    monkeypatch.setattr(ChildProcess, "wait_until", lambda *args: wait_until(*args, seconds=0.3))
     with (
         pytest.raises(ServerError, match="did not answer within"),
         running([program(NEVER_ANSWERS)]),
@@ -138,7 +141,7 @@ def test_when_one_does_not_come_up_the_others_are_stopped(
 
     def note(self: Server, *args: object) -> None:
         start(self, *args)
-        pids.append(self.pid)
+        pids.append(self.process.pid)
 
     monkeypatch.setattr(Server, "__init__", note)
     with pytest.raises(ServerError), running([kind("aiohttp"), program("pass  # {fd}")]):
@@ -151,7 +154,7 @@ def test_an_interrupt_stops_the_servers() -> None:
     pids = []
 
     def use(servers: dict[str, Server]) -> None:
-        pids.extend(server.pid for server in servers.values())
+        pids.extend(server.process.pid for server in servers.values())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), running([kind("aiohttp")]) as servers:
@@ -163,13 +166,13 @@ def test_an_interrupt_stops_the_servers() -> None:
 def test_a_server_that_does_not_want_to_end_is_killed_with_its_children(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(servers_module, "STOPPING_SECONDS", 0.2)
     noted = tmp_path / "pids"
+    monkeypatch.setattr(servers_module, "ChildProcess", partial(ChildProcess, grace=0.2))
     server = Server(program(WITH_CHILD, str(noted)))
     eventually(lambda: noted.exists() and len(noted.read_text().split()) == 2)
     pids = [int(pid) for pid in noted.read_text().split()]
     assert all(is_running(pid) for pid in pids)
-    server.stop()
+    server.process.stop()
     eventually(lambda: not any(is_running(pid) for pid in pids))
 
 
@@ -178,9 +181,9 @@ def test_a_server_is_pinned_to_its_core() -> None:
     core = max(os.sched_getaffinity(0))
     server = Server(program(NEVER_ANSWERS), core)
     try:
-        assert os.sched_getaffinity(server.pid) == {core}
+        assert os.sched_getaffinity(server.process.pid) == {core}
     finally:
-        server.stop()
+        server.process.stop()
 
 
 KILLED_LAB = """
@@ -188,7 +191,7 @@ import os, signal
 from django_loom.lab.servers.catalogue import kind
 from django_loom.lab.servers.server import running
 with running([kind("aiohttp"), kind("sync")]) as servers:
-    print(*(server.pid for server in servers.values()), flush=True)
+    print(*(server.process.pid for server in servers.values()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -201,7 +204,10 @@ def test_a_lab_that_is_killed_leaves_no_process_of_its_servers() -> None:
     eventually(lambda: not any(has_processes(group) for group in groups))
 
 
-def test_a_lab_that_is_killed_ends_even_servers_that_do_not_want_to() -> None:
+def test_a_lab_that_is_killed_ends_even_servers_that_do_not_want_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers_module, "ChildProcess", partial(ChildProcess, grace=0.2))
     source = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -209,20 +215,20 @@ print("ready", flush=True)
 time.sleep(600)  # does not listen to {fd}
 """
     server = Server(program(source))
-    eventually(lambda: server.last_lines() == "ready")
-    assert server._process.stdin is not None
-    server._process.stdin.close()  # as the system does for a process that ended
-    assert server._process.wait(30) == -signal.SIGKILL
-    server.stop()
+    eventually(lambda: server.process.last_lines() == "ready")
+    assert server.process._process.stdin is not None
+    server.process._process.stdin.close()  # as the system does for a process that ended
+    assert server.process.wait(30) == -signal.SIGKILL
+    server.process.stop()
 
 
 def test_nothing_but_the_server_has_its_socket() -> None:
     server = Server(program("pass  # does not listen to {fd}"))
     try:
-        assert server._process.wait(30) == 0
+        assert server.process.wait(30) == 0
         eventually(lambda: is_refused(server))
     finally:
-        server.stop()
+        server.process.stop()
 
 
 def is_refused(server: Server) -> bool:
@@ -236,6 +242,6 @@ def is_refused(server: Server) -> bool:
 def test_ctrl_c_does_not_reach_a_server_but_through_the_lab() -> None:
     server = Server(program(NEVER_ANSWERS))
     try:
-        assert os.getpgid(server.pid) != os.getpgrp()
+        assert os.getpgid(server.process.pid) != os.getpgrp()
     finally:
-        server.stop()
+        server.process.stop()

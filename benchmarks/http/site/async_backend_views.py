@@ -10,7 +10,6 @@ import asyncio
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import path
 from django_async_backend.db import async_new_connection
 
 from benchmarks.http import answers
@@ -18,6 +17,7 @@ from benchmarks.shop import models
 
 from . import async_views
 from . import models as naps
+from .urls import paths
 
 # Its app adds `async_objects` to every model class: not in Django's type stubs.
 Book: Any = models.Book
@@ -30,7 +30,7 @@ async def orm(request: HttpRequest) -> HttpResponse:
     return JsonResponse(answers.book_as_json(book))
 
 
-async def listed(request: HttpRequest) -> HttpResponse:
+async def list_(request: HttpRequest) -> HttpResponse:
     books = Book.async_objects.select_related("author").order_by("pk")[: answers.LISTED]
     found = [answers.listed_as_json(book, book.author.name) async for book in books]
     return JsonResponse({"books": found})
@@ -54,11 +54,4 @@ async def gather(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"ids": [nap.pk for nap in found]})
 
 
-urlpatterns = [
-    path("orm", orm),
-    path("list", listed),
-    path("session", session),
-    path("wait", wait),
-    path("gather", gather),
-    *async_views.urlpatterns,
-]
+urlpatterns = [*paths(orm, list_, session, wait, gather), *async_views.urlpatterns]

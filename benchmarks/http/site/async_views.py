@@ -7,12 +7,12 @@ import asyncio
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.urls import path
 
 from benchmarks.http import answers
 from benchmarks.shop.models import Book
 
 from .models import Nap20, Nap100
+from .urls import paths
 
 
 async def hello(request: HttpRequest) -> HttpResponse:
@@ -24,7 +24,7 @@ async def orm(request: HttpRequest) -> HttpResponse:
     return JsonResponse(answers.book_as_json(book))
 
 
-async def listed(request: HttpRequest) -> HttpResponse:
+async def list_(request: HttpRequest) -> HttpResponse:
     books = Book.objects.select_related("author").order_by("pk")[: answers.LISTED]
     found = [answers.listed_as_json(book, book.author.name) async for book in books]
     return JsonResponse({"books": found})
@@ -65,14 +65,4 @@ async def waiting(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"waiting": answers.waiting.count})
 
 
-urlpatterns = [
-    path("hello", hello),
-    path("orm", orm),
-    path("list", listed),
-    path("template", template),
-    path("session", session),
-    path("wait", wait),
-    path("gather", gather),
-    path("sleep", sleep),
-    path("waiting", waiting),
-]
+urlpatterns = paths(hello, orm, list_, template, session, wait, gather, sleep, waiting)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
 
 from benchmarks.http import answers
 from benchmarks.shop.models import Book
 from django_loom import run_sync
 
 from . import async_views
+from .urls import paths
 
 
 async def template(request: HttpRequest) -> HttpResponse:
@@ -18,4 +18,4 @@ async def template(request: HttpRequest) -> HttpResponse:
     return await run_sync(render, request, "books.html", {"books": books})
 
 
-urlpatterns = [path("template", template), *async_views.urlpatterns]
+urlpatterns = [*paths(template), *async_views.urlpatterns]

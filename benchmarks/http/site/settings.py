@@ -3,6 +3,8 @@
 import json
 import os
 
+from benchmarks.connections import django_database
+
 SITE = json.loads(os.environ["BENCH_HTTP_SITE"])
 
 SECRET_KEY = "the same for all, so that all know the session"
@@ -43,19 +45,7 @@ TEMPLATES = [
         },
     },
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": SITE["engine"],
-        "NAME": SITE["target"]["dbname"],
-        "HOST": SITE["target"]["host"],
-        "PORT": str(SITE["target"]["port"]),
-        "USER": SITE["target"]["user"],
-        "PASSWORD": SITE["target"]["password"],
-        # A pool, or a connection that each thread keeps: Django allows one of the two.
-        "CONN_MAX_AGE": 0 if SITE["pool"] else None,
-        "OPTIONS": {"pool": SITE["pool"]} if SITE["pool"] else {},
-    }
-}
+DATABASES = {"default": django_database(SITE["target"], SITE["engine"], SITE["pool"])}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 STATIC_URL = "static/"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.urls import path
 
 from benchmarks.http import answers
 from benchmarks.shop.models import Book
 
 from .models import Nap20, Nap100
+from .urls import paths
 
 
 def hello(request: HttpRequest) -> HttpResponse:
@@ -21,7 +21,7 @@ def orm(request: HttpRequest) -> HttpResponse:
     return JsonResponse(answers.book_as_json(book))
 
 
-def listed(request: HttpRequest) -> HttpResponse:
+def list_(request: HttpRequest) -> HttpResponse:
     books = Book.objects.select_related("author").order_by("pk")[: answers.LISTED]
     found = [answers.listed_as_json(book, book.author.name) for book in books]
     return JsonResponse({"books": found})
@@ -49,12 +49,4 @@ def gather(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"ids": [nap.pk for nap in naps]})
 
 
-urlpatterns = [
-    path("hello", hello),
-    path("orm", orm),
-    path("list", listed),
-    path("template", template),
-    path("session", session),
-    path("wait", wait),
-    path("gather", gather),
-]
+urlpatterns = paths(hello, orm, list_, template, session, wait, gather)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class LabError(Exception):
     """Base class of the lab's exceptions; its text is one line for the user."""
@@ -20,7 +22,13 @@ class GeneratorError(LabError, RuntimeError):
 
 
 class MissingPackage(LabError, ModuleNotFoundError):
-    """A package of the extra ``lab`` is not installed."""
+    """A package of an extra is not installed."""
+
+    @classmethod
+    def of_extra(cls, who: str, package: str, extra: str = "lab") -> Self:
+        """Say who needs the package, and how to install it."""
+        message = f"{who} needs the package {package}; install it with:"
+        return cls(f"{message} pip install 'django-loom[{extra}]'", name=package)
 
 
 class ServerError(LabError, RuntimeError):

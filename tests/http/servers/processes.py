@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 
+from django_loom.lab import ChildProcess
 from tests.http.servers.client import Answer, get
-from tests.polling import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 APPLICATION = "tests.http.servers.site.asgi:application"
 STOP_SECONDS = 10
-LAST_LINES = 30
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,7 @@ class RunningServer:
     kind: Kind
     name: str
     port: int
-    process: subprocess.Popen[bytes]
-    output_file: Path
+    process: ChildProcess
 
     def get(self, path: str) -> Answer:
         return get(self.port, path)
@@ -69,10 +67,7 @@ class RunningServer:
 
     def output(self) -> str:
         """All that the server has written so far."""
-        return self.output_file.read_text(errors="replace")
-
-    def last_lines(self) -> str:
-        return "\n".join(self.output().splitlines()[-LAST_LINES:])
+        return self.process.output
 
     def resident(self) -> int:
         """Bytes of memory that the server's processes have."""
@@ -84,15 +79,13 @@ class RunningServer:
 
     def stop(self) -> int:
         """Ask the server to end, as a supervisor does; return its exit code."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it did not stop:\n{self.last_lines()}") from None
+            raise self.process.error("did not stop") from None
 
     def answers(self) -> bool:
-        if self.process.poll() is not None:
-            raise AssertionError(f"it ended with {self.process.returncode}:\n{self.last_lines()}")
         with suppress(OSError, HTTPException):
             return self.get("/plain").status == 200
         return False
@@ -109,34 +102,12 @@ def running(
     folder = Path(site["folder"])
     (folder / "uploads").mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    with (folder / "output").open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *kind.command(port, application)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=ROOT,
-            env={**os.environ, "LOOM_SITE": json.dumps(site), "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-    server = RunningServer(kind, site["name"], port, process, folder / "output")
-    try:
-        try:
-            eventually(server.answers)
-        except AssertionError as error:
-            error.add_note(f"{kind.name} did not come up:\n{server.last_lines()}")
-            raise
+    environment = {**os.environ, "LOOM_SITE": json.dumps(site), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", *kind.command(port, application)]
+    with ChildProcess(command, kind.name, cwd=ROOT, env=environment, grace=STOP_SECONDS) as process:
+        server = RunningServer(kind, site["name"], port, process)
+        process.wait_until(server.answers)
         yield server
-    finally:
-        _end_group(process)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
 
 
 def _free_port() -> int:

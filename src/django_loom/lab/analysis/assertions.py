@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from django_loom.lab.analysis.expressions import (
-    Assertion,
-    ExpressionError,
-    Figure,
-    Negative,
-    Node,
-    Number,
-    Operation,
-)
+from django_loom.lab.analysis.expressions import Assertion, ExpressionError
 from django_loom.lab.analysis.figures import Figures
 from django_loom.lab.analysis.metrics import METRICS, value
 
-OPERATIONS: dict[str, Callable[[float, float], float]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
+OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
 }
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -62,10 +55,10 @@ class Verdict:
 def verdicts(assertion: Assertion, figures: Figures) -> list[Verdict]:
     """What the assertion comes to at its point, or at every point that one of its servers has.
 
-    Raises `ExpressionError`, with the place, for a server, a metric or a point that is not there,
-    and for a side that is no finite number.
+    :raises ExpressionError: a server, a metric or a point is not there, or a side is no finite
+        number; the error shows where.
     """
-    named = [*figures_in(assertion.left), *figures_in(assertion.right)]
+    named = figures_in(assertion)
     for figure in named:
         check_names(assertion, figure, figures)
     return [
@@ -79,63 +72,72 @@ def verdicts(assertion: Assertion, figures: Figures) -> list[Verdict]:
     ]
 
 
-def points(assertion: Assertion, named: list[Figure], figures: Figures) -> list[float | None]:
+def figures_in(assertion: Assertion) -> list[ast.Attribute]:
+    nodes = (node for side in (assertion.left, assertion.right) for node in ast.walk(side))
+    return [node for node in nodes if isinstance(node, ast.Attribute)]
+
+
+def points(
+    assertion: Assertion, named: list[ast.Attribute], figures: Figures
+) -> list[float | None]:
     if assertion.at is not None:
         known = figures.values()
-        if assertion.at.value not in known:
+        if assertion.at not in known:
             listed = ", ".join(f"{x:g}" for x in known)
-            message = f"nothing was measured at {assertion.at.value:g}; there is: {listed}"
-            raise ExpressionError(message, assertion.text, assertion.at.place)
-        return [assertion.at.value]
+            message = f"nothing was measured at {assertion.at:g}; there is: {listed}"
+            raise ExpressionError(message, assertion.text, assertion.at_place)
+        return [assertion.at]
     if not named:
         return [None]
-    return [*sorted({point.x for each in named for point in figures.of(each.server)})]
+    servers = {assertion.figure(each)[0] for each in named}
+    return [*sorted({point.x for server in servers for point in figures.of(server)})]
 
 
-def figures_in(node: Node) -> Iterator[Figure]:
-    if isinstance(node, Figure):
-        yield node
-    elif isinstance(node, Negative):
-        yield from figures_in(node.operand)
-    elif isinstance(node, Operation):
-        yield from figures_in(node.left)
-        yield from figures_in(node.right)
+def check_names(assertion: Assertion, node: ast.Attribute, figures: Figures) -> None:
+    server, metric = assertion.figure(node)
+    if server not in figures.servers:
+        message = f"there is no server {server!r}; there are: {', '.join(figures.servers)}"
+        raise ExpressionError(message, assertion.text, node.col_offset)
+    if metric not in METRICS:
+        message = f"there is no figure {metric!r}; there are: {', '.join(METRICS)}"
+        raise ExpressionError(message, assertion.text, node.col_offset + len(server) + 1)
 
 
-def check_names(assertion: Assertion, figure: Figure, figures: Figures) -> None:
-    if figure.server not in figures.servers:
-        message = f"there is no server {figure.server!r}; there are: {', '.join(figures.servers)}"
-        raise ExpressionError(message, assertion.text, figure.place)
-    if figure.metric not in METRICS:
-        message = f"there is no figure {figure.metric!r}; there are: {', '.join(METRICS)}"
-        place = figure.place + len(figure.server) + 1
-        raise ExpressionError(message, assertion.text, place)
-
-
-def worked_out(assertion: Assertion, node: Node, figures: Figures, x: float | None) -> float:
-    if isinstance(node, Number):
-        found = node.value
-    elif isinstance(node, Figure):
-        found = measured(assertion, node, figures, x)
-    elif isinstance(node, Negative):
-        found = -worked_out(assertion, node.operand, figures, x)
-    else:
-        left = worked_out(assertion, node.left, figures, x)
-        right = worked_out(assertion, node.right, figures, x)
-        if node.sign == "/" and right == 0:
-            raise ExpressionError(f"division by zero{at(x)}", assertion.text, node.place)
-        found = OPERATIONS[node.sign](left, right)
+def worked_out(assertion: Assertion, node: ast.expr, figures: Figures, x: float | None) -> float:
+    try:
+        found = result(assertion, node, figures, x)
+    except ZeroDivisionError:
+        raise ExpressionError(
+            f"division by zero{at(x)}", assertion.text, assertion.place(node)
+        ) from None
+    except OverflowError:  # of an int that no float can be
+        found = math.inf
     if not math.isfinite(found):
-        raise ExpressionError(f"this is too large{at(x)}", assertion.text, node.place)
+        raise ExpressionError(f"this is too large{at(x)}", assertion.text, assertion.place(node))
     return found
 
 
-def measured(assertion: Assertion, figure: Figure, figures: Figures, x: float | None) -> float:
-    point = None if x is None else figures.at(figure.server, x)
-    found = None if point is None else value(point, figure.metric)
+def result(assertion: Assertion, node: ast.expr, figures: Figures, x: float | None) -> float:
+    match node:
+        case ast.Constant(int() | float() as number):
+            return float(number)
+        case ast.Attribute():
+            return measured(assertion, node, figures, x)
+        case ast.UnaryOp(_, operand):
+            return -worked_out(assertion, operand, figures, x)
+        case ast.BinOp(left, sign, right):
+            sides = (worked_out(assertion, each, figures, x) for each in (left, right))
+            return OPERATIONS[type(sign)](*sides)
+    raise TypeError(f"parse() lets no {type(node).__name__} pass")
+
+
+def measured(assertion: Assertion, node: ast.Attribute, figures: Figures, x: float | None) -> float:
+    server, metric = assertion.figure(node)
+    point = None if x is None else figures.at(server, x)
+    found = None if point is None else value(point, metric)
     if found is None:
-        why = "was not measured" if point is None else f"has no {figure.metric}: no good answer"
-        raise ExpressionError(f"{figure.server} {why}{at(x)}", assertion.text, figure.place)
+        why = "was not measured" if point is None else f"has no {metric}: no good answer"
+        raise ExpressionError(f"{server} {why}{at(x)}", assertion.text, node.col_offset)
     return found
 
 

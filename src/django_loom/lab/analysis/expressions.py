@@ -1,31 +1,38 @@
 """The language of `loom lab assert`: what one may write, read into a tree.
 
     assertion   sum COMPARISON sum [ "@" number ]
-    sum         product { ("+" | "-") product }
-    product     operand { ("*" | "/") operand }
-    operand     "-" operand | number | server "." metric | "(" sum ")"
+    sum         numbers and figures, with + - * / and parentheses
+    figure      server "." metric
 
 COMPARISON is one of < <= > >= == !=. A server's name may have hyphens inside: `a-b.rps` is the
 server `a-b`, and what is left of a minus sign is parted from it by a space.
+
+Python reads it, and what its tree has beyond this is refused. Nothing of it is ever run.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from dataclasses import dataclass
 
 from django_loom.lab.exceptions import UsageError
 
-TOKEN = re.compile(
-    r"(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
-    r"|(?P<figure>[A-Za-z_][\w-]*\.[A-Za-z_]\w*)"
-    r"|(?P<sign><=|>=|==|!=|[-+*/<>()@])",
-    re.ASCII,
-)
-COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-DEEPEST = 50  # parentheses and minus signs within each other
-LONGEST = 1000  # characters
-END = "the end"
+FIGURE = re.compile(r"[A-Za-z_][\w-]*\.[A-Za-z_]\w*", re.ASCII)
+NOT_ALLOWED = re.compile(r"[^\w\s.+*/<>=!()@-]", re.ASCII)
+UP_TO_AN_OPERATOR = re.compile(r"[\s)]*")
+LONGEST = 400  # characters, and so the depth of the tree at most
+ALLOWED = "expected numbers, figures such as loom.rps, + - * / and parentheses"
+COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+}
+SIGNS = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
 class ExpressionError(UsageError):
@@ -36,147 +43,109 @@ class ExpressionError(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
-    value: float
-    place: int
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    server: str
-    metric: str
-    place: int
-
-
-@dataclass(frozen=True, slots=True)
-class Negative:
-    operand: Node
-    place: int
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    sign: str
-    left: Node
-    right: Node
-    place: int
-
-
-Node = Number | Figure | Negative | Operation
-
-
-@dataclass(frozen=True, slots=True)
 class Assertion:
-    """`left` compared to `right`; at the point `at`, or at all where that is None."""
+    """`left` compared to `right`; at the point `at`, or at all where that is None.
+
+    The sides are made of `ast.BinOp`, `ast.UnaryOp`, `ast.Constant` and `ast.Attribute`, the last
+    of which is a figure; their columns are places in `text`.
+    """
 
     text: str
-    left: Node
+    left: ast.expr
     comparison: str
-    right: Node
-    at: Number | None
+    right: ast.expr
+    at: float | None
+
+    def figure(self, node: ast.Attribute) -> tuple[str, str]:
+        """The server and the metric of a figure."""
+        server, _, metric = self.text[node.col_offset : node.end_col_offset].partition(".")
+        return server, metric
+
+    def place(self, node: ast.expr) -> int:
+        """Where a part of it is: of an operation its operator."""
+        if isinstance(node, ast.BinOp):
+            return operator_place(self.text, node.left)
+        return node.col_offset
+
+    @property
+    def at_place(self) -> int:
+        """Where the point is."""
+        return point_place(self.text)
 
 
 def parse(text: str) -> Assertion:
-    """The tree of an assertion; `ExpressionError`, with the place, for what cannot be one."""
+    """The tree of an assertion.
+
+    :raises ExpressionError: it cannot be one; the error shows where, and says what is expected.
+    """
+    text = text.strip()
     if len(text) > LONGEST:
         raise ExpressionError(f"expected at most {LONGEST} characters", text, LONGEST)
-    return Parser(text).assertion()
+    if wrong := NOT_ALLOWED.search(text):
+        raise ExpressionError(f"{ALLOWED}, not {wrong[0]!r}", text, wrong.start())
+    sides, at_sign, _ = text.partition("@")
+    compared = comparison_in(text, sides)
+    for side in (compared.left, *compared.comparators):
+        check(text, side)
+    sign = COMPARISONS[type(compared.ops[0])]
+    at = point(text) if at_sign else None
+    return Assertion(text, compared.left, sign, compared.comparators[0], at)
 
 
-class Parser:
-    """Reads a text from left to right, one token at a time."""
+def comparison_in(text: str, sides: str) -> ast.Compare:
+    # Figures become names of Python's, as long as they are, so that columns stay places.
+    plain = FIGURE.sub(lambda found: re.sub(r"[^.]", "_", found[0]), re.sub(r"\s", " ", sides))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as of `1if`
+            tree = ast.parse(plain, mode="eval").body
+    except SyntaxError as error:
+        place = error.offset - 1 if error.offset else len(sides.rstrip())  # 0: at the end
+        raise ExpressionError(f"{ALLOWED} on each side of a comparison", text, place) from None
+    expected = f"expected one of {' '.join(COMPARISONS.values())}"
+    if not isinstance(tree, ast.Compare):
+        check(text, tree)  # which may know better what is wrong
+        raise ExpressionError(expected, text, len(sides.rstrip()))
+    if type(tree.ops[0]) not in COMPARISONS:
+        raise ExpressionError(expected, text, operator_place(text, tree.left))
+    if len(tree.ops) > 1:
+        place = operator_place(text, tree.comparators[0])
+        raise ExpressionError("expected one comparison only", text, place)
+    return tree
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._after = 0
-        self._depth = 0
-        self._advance()
 
-    def assertion(self) -> Assertion:
-        left = self._sum()
-        comparison = self._token
-        if comparison not in COMPARISONS:
-            raise self._unexpected(f"one of {' '.join(COMPARISONS)}")
-        self._advance()
-        right = self._sum()
-        at = None
-        if self._token == "@":
-            self._advance()
-            if self._kind != "number":
-                raise self._unexpected("the value of a point")
-            at = self._number()
-        if self._token != END:
-            raise self._unexpected("the end" if at else "an operator, '@' or the end")
-        return Assertion(self._text, left, comparison, right, at)
+def check(text: str, node: ast.expr) -> None:
+    """Raise `ExpressionError` for anything that the language does not have."""
+    match node:
+        case ast.BinOp(left, op, right):
+            check(text, left)
+            check(text, right)
+            if not isinstance(op, SIGNS):
+                raise ExpressionError(ALLOWED, text, operator_place(text, left))
+        case ast.UnaryOp(ast.USub(), operand):
+            check(text, operand)
+        case ast.Constant(value) if type(value) in (int, float):
+            pass
+        case ast.Attribute(ast.Name()) if FIGURE.fullmatch(
+            text, node.col_offset, node.end_col_offset or 0
+        ):
+            pass
+        case _:
+            raise ExpressionError(ALLOWED, text, node.col_offset)
 
-    def _sum(self) -> Node:
-        node = self._product()
-        while self._token in ("+", "-"):
-            sign, place = self._take()
-            node = Operation(sign, node, self._product(), place)
-        return node
 
-    def _product(self) -> Node:
-        node = self._operand()
-        while self._token in ("*", "/"):
-            sign, place = self._take()
-            node = Operation(sign, node, self._operand(), place)
-        return node
+def operator_place(text: str, left: ast.expr) -> int:
+    found = UP_TO_AN_OPERATOR.match(text, left.end_col_offset or 0)
+    return found.end() if found else 0
 
-    def _operand(self) -> Node:
-        if self._kind == "number":
-            return self._number()
-        if self._kind == "figure":
-            figure, place = self._take()
-            server, _, metric = figure.partition(".")
-            return Figure(server, metric, place)
-        if self._token not in ("-", "("):
-            raise self._unexpected("a number, a figure such as loom.rps, or '('")
-        if self._depth == DEEPEST:
-            raise self._error(f"more than {DEEPEST} parentheses and signs within each other")
-        self._depth += 1
-        node = self._negative() if self._token == "-" else self._parenthesis()
-        self._depth -= 1
-        return node
 
-    def _negative(self) -> Node:
-        _, place = self._take()
-        return Negative(self._operand(), place)
+def point(text: str) -> float:
+    try:
+        return float(text.partition("@")[2])
+    except ValueError:
+        raise ExpressionError("expected the value of a point", text, point_place(text)) from None
 
-    def _parenthesis(self) -> Node:
-        self._advance()
-        node = self._sum()
-        if self._token != ")":
-            raise self._unexpected("an operator or ')'")
-        self._advance()
-        return node
 
-    def _number(self) -> Number:
-        digits, place = self._take()
-        return Number(float(digits), place)
-
-    def _take(self) -> tuple[str, int]:
-        taken = self._token, self._place
-        self._advance()
-        return taken
-
-    def _advance(self) -> None:
-        while self._text[self._after : self._after + 1].isspace():
-            self._after += 1
-        self._place = self._after
-        self._kind, self._token = "sign", END
-        if self._place == len(self._text):
-            return
-        found = TOKEN.match(self._text, self._place)
-        if found is None:
-            self._token = self._text[self._place :].split()[0]
-            raise self._unexpected("a number, a figure such as loom.rps, or an operator")
-        self._kind, self._token = found.lastgroup or "", found.group()
-        self._after = found.end()
-
-    def _unexpected(self, expected: str) -> ExpressionError:
-        came = END if self._token == END else repr(self._token)
-        return self._error(f"expected {expected}, not {came}")
-
-    def _error(self, message: str) -> ExpressionError:
-        return ExpressionError(message, self._text, self._place)
+def point_place(text: str) -> int:
+    before, _, after = text.partition("@")
+    return len(before) + 1 + len(after) - len(after.lstrip())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from django_loom.lab.exceptions import GeneratorError
 from django_loom.lab.load.plan import LoadPlan
 from django_loom.lab.load.process import run_processes
 from django_loom.lab.load.results import LoadResult
+from django_loom.lab.processes.child import ChildProcess
 from django_loom.lab.processes.pinning import cores, server_and_generator
 
 COMMAND = (sys.executable, "-m", "django_loom.lab.servers.null_server")
@@ -58,19 +58,6 @@ def lateness(clients: int, wait: float, seconds: float) -> LoadResult:
 @contextmanager
 def null_server(wait: float = 0.0, core: int | None = None) -> Iterator[str]:
     """The URL of a server that answers after so many seconds, in a process on that core."""
-    process = subprocess.Popen(
-        [*COMMAND, str(wait), *([] if core is None else [str(core)])],
-        stdin=subprocess.PIPE,  # its end tells the server to stop, however this process ends
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        if not port:
-            raise GeneratorError("the null server did not start")
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        process.kill()
-        process.communicate()
+    command = [*COMMAND, str(wait)]
+    with ChildProcess(command, "the null server", core=core) as process:
+        yield f"http://127.0.0.1:{process.wait_for_line('port')}/"

@@ -10,6 +10,7 @@ from time import perf_counter
 from django_loom.lab.load.connection import Connection
 from django_loom.lab.load.plan import LoadPlan
 from django_loom.lab.load.recorder import Recorder
+from django_loom.lab.load.responses import Response
 
 PAUSE_AFTER_FAILURE = 0.05  # seconds: a server that refuses is not asked in a tight loop
 
@@ -96,10 +97,10 @@ class Client:
         """Open a connection ahead of the next request; raises `OSError`."""
         self._connection = await self._crowd.connection(self)
 
-    def answered(self, status: int, size: int, head: bytes) -> None:
+    def answered(self, response: Response) -> None:
         crowd = self._crowd
         del crowd.under_way[self]
-        crowd.recorder.count_answer(self._due, status, size, head)
+        crowd.recorder.count_answer(self._due, response)
         crowd.on_idle(self)
 
     def failed(self, kind: str) -> None:

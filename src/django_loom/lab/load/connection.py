@@ -6,13 +6,13 @@ import asyncio
 from typing import Protocol, cast
 
 from django_loom.lab.exceptions import ResponseError
-from django_loom.lab.load.responses import ResponseParser
+from django_loom.lab.load.responses import Response
 
 
 class Owner(Protocol):
     """Who sends the requests; hears exactly one of these for each request sent."""
 
-    def answered(self, status: int, size: int, head: bytes) -> None: ...
+    def answered(self, response: Response) -> None: ...
 
     def failed(self, kind: str) -> None: ...
 
@@ -20,14 +20,14 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Hands each whole response, or the reason why there is none, to its owner."""
 
-    __slots__ = ("_keep_alive", "_owner", "_parser", "_transport", "_waiting")
+    __slots__ = ("_keep_alive", "_owner", "_response", "_transport", "_waiting")
 
     _transport: asyncio.Transport
 
     def __init__(self, owner: Owner, keep_alive: bool = True, head_only: bool = False) -> None:
         self._owner = owner
         self._keep_alive = keep_alive
-        self._parser = ResponseParser(head_only)
+        self._response = Response(head_only)
         self._waiting = False
 
     @property
@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes) -> None:
         """Send a request; not while an answer is awaited."""
         self._waiting = True
-        self._parser.reset()
+        self._response.reset()
         self._transport.write(request)
 
     def abort(self) -> None:
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
             self.abort()  # an answer to nothing, such as a 408 before the server closes
             return
         try:
-            whole = self._parser.feed(data)
+            whole = self._response.feed(data)
         except ResponseError:
             self._fail("malformed")
             return
@@ -70,16 +70,16 @@ class Connection(asyncio.Protocol):
     def _end(self, kind: str) -> None:
         if not self._waiting:
             return
-        if self._parser.close():
+        if self._response.close():
             self._answer()
         else:
             self._fail(kind)
 
     def _answer(self) -> None:
         self._waiting = False
-        if not (self._keep_alive and self._parser.keep_alive):
+        if not (self._keep_alive and self._response.keep_alive):
             self._transport.close()
-        self._owner.answered(self._parser.status, self._parser.size, self._parser.head)
+        self._owner.answered(self._response)
 
     def _fail(self, kind: str) -> None:
         self.abort()

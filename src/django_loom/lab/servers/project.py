@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django_loom.lab.exceptions import UsageError
+from django_loom.lab.processes.child import LINES_SHOWN
 from django_loom.lab.servers.catalogue import SERVED, THREADS, Kind, asgi, gunicorn
 from django_loom.lab.servers.project_modules import ENGINES, write_modules
-from django_loom.lab.servers.server import LINES_SHOWN
 
 DESCRIBING_SECONDS = 60.0
 OURS = "django_loom.db."

@@ -35,7 +35,7 @@ def asked(server: Server) -> list[Answer]:
     if len(answers) < TIMES:
         raise ServerError(
             f"{server.kind.label} did not answer {server.kind.page}; its last lines:\n"
-            f"{server.last_lines()}"
+            f"{server.process.last_lines()}"
         )
     return answers
 
@@ -51,7 +51,7 @@ def refusal(servers: dict[str, Server], answers: dict[str, list[Answer]], name: 
     return (
         f"{servers[name].kind.page} answers {wrong.status}{target}, and only 2xx is measured."
         f" Statuses: {counts}. Hint: {hint}\nThe last lines of {servers[name].kind.label}:\n"
-        f"{servers[name].last_lines()}"
+        f"{servers[name].process.last_lines()}"
     )
 
 
