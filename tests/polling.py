@@ -32,10 +32,11 @@ async def aeventually(condition: Callable[[], object]) -> None:
 def _never(condition: Callable[[], object]) -> str:
     """What was waited for, and who has connections: mostly it is for one to come back."""
     from django_loom.db import registry
+    from django_loom.db.pool_errors import describe
 
     try:
         source = getsource(condition).strip()
     except (OSError, TypeError):
         source = repr(condition)
-    pools = "\n".join(f"{pool.alias}: {pool._describe()}" for pool in registry.pools())
+    pools = "\n".join(f"{pool.alias}: {describe(pool._state)}" for pool in registry.pools())
     return f"never true: {source}\n{pools}"

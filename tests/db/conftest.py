@@ -12,6 +12,7 @@ from django.db import connections
 
 import django_loom
 from django_loom.db import registry
+from django_loom.db.pool_errors import describe
 from django_loom.replacements.threads import without_cancellations
 from tests import services
 from tests.db.support import MEETING_POINT, NO_MEETING_POINT
@@ -38,7 +39,7 @@ def no_lease_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         pool = django_loom.pool(alias)
         if pool.statistics().used:
             registry.close(alias)  # so that no other test fails for it
-            pytest.fail(pool._describe())
+            pytest.fail(describe(pool._state))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.utils import Error
 
 import django_loom
+from django_loom.db.pool_errors import describe
 from django_loom.lab.servers.proxies import ThreadedProxy
 from tests.db.support import aask, ask, database
 from tests.polling import aeventually
@@ -46,7 +47,7 @@ def assert_pool_is_whole(alias: str = ALIAS) -> None:
     """Nobody holds or waits, and each of the `max_size` places can be taken."""
     pool = django_loom.pool(alias)
     figures = pool.statistics()
-    assert (figures.used, figures.pending_requests) == (0, 0), pool._describe()
+    assert (figures.used, figures.pending_requests) == (0, 0), describe(pool._state)
     slots = [pool.acquire() for _ in range(pool.options.max_size)]
     for slot in slots:
         pool._return_unused(slot)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_loom.db import pool_slots, pools
+from django_loom.db import pool_queue, pool_slots, pool_state, pools
 from django_loom.db.pool_options import PoolOptions
 from django_loom.db.pool_slots import Slot
 from django_loom.db.pools import ConnectionPool
@@ -55,8 +55,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(pools, "time", self)
-        monkeypatch.setattr(pool_slots, "time", self)
+        for module in (pools, pool_state, pool_queue, pool_slots):
+            monkeypatch.setattr(module, "time", self)
 
     def monotonic(self) -> float:
         return self.now

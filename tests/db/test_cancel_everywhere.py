@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 
 import django_loom
 from django_loom.db import registry
+from django_loom.db.pool_errors import describe
 from django_loom.db.postgresql import waiting
 from tests.db.stepping import Cancel, before, cancelled_at, with_result
 from tests.db.support import aask
@@ -316,13 +317,13 @@ def busy_sessions(server: psycopg.Connection) -> list[Any]:
 async def check(t: Transactions) -> None:
     pool = django_loom.pool(t.alias)
     figures = pool.statistics()
-    assert (figures.used, figures.pending_requests) == (0, 0), pool._describe()
+    assert (figures.used, figures.pending_requests) == (0, 0), describe(pool._state)
     assert await aask("SELECT 7", using=t.alias) == 7
     await t.compare()
 
 
 async def check_postgres(server: psycopg.Connection, t: Transactions) -> None:
-    for slot in django_loom.pool(t.alias)._idle:
+    for slot in django_loom.pool(t.alias)._state.idle:
         assert slot.connection.pgconn.transaction_status == TransactionStatus.IDLE
         assert slot.connection.autocommit, "a next user's writes would be lost"
     await aeventually(lambda: not busy_sessions(server))
@@ -330,7 +331,7 @@ async def check_postgres(server: psycopg.Connection, t: Transactions) -> None:
 
 
 async def check_sqlite(t: Transactions) -> None:
-    for slot in django_loom.pool(t.alias)._idle:
+    for slot in django_loom.pool(t.alias)._state.idle:
         in_transaction = partial(getattr, slot.connection._target, "in_transaction")
         assert not slot.connection._thread.run(in_transaction)
     await check(t)

@@ -40,7 +40,7 @@ async def assert_quiet(admin: Admin) -> None:
     await aeventually(lambda: not admin.running())
     await aeventually(lambda: not admin.in_transaction())
     assert_pool_is_whole("default")
-    for slot in django_loom.pool()._idle:
+    for slot in django_loom.pool()._state.idle:
         assert slot.connection.pgconn.transaction_status == TransactionStatus.IDLE
 
 

@@ -402,7 +402,7 @@ def test_a_connection_whose_server_said_farewell_is_not_used_even_if_it_is_open(
         (pid,) = await fill_pool(1)
         proxy.hold_ends()
         admin.terminate(pid)
-        connection = django_loom.pool(ALIAS)._idle[0].connection
+        connection = django_loom.pool(ALIAS)._state.idle[0].connection
         await aeventually(lambda: not connection.is_silent())
         await seven()
 

@@ -330,7 +330,8 @@ def test_a_slot_granted_in_the_moment_of_the_timeout_is_taken(
     async def main() -> None:
         slot = pool.take()
         (task,) = await queue_up(pool, 1, got)
-        pool._waiters[0]._finish()  # the timer went off, and the task has not run since
+        # The timer went off, and the task has not run since.
+        pool._state.queue.requests[0]._finish()
         getattr(pool, give_back)(slot)
         await task
 
@@ -348,7 +349,7 @@ def test_a_slot_granted_to_a_task_that_times_out_and_is_cancelled_is_not_lost(
     async def main() -> None:
         slot = pool.take()
         (task,) = await queue_up(pool, 1, [])
-        pool._waiters[0]._finish()
+        pool._state.queue.requests[0]._finish()
         pool.release(slot)
         task.cancel()
         await asyncio.wait([task])

@@ -11,7 +11,7 @@ import pytest
 
 from django_loom import run_sync
 from django_loom.bridge import Waiter
-from django_loom.db import pools
+from django_loom.db import pool_queue
 from django_loom.db.pool_slots import Slot
 from django_loom.exceptions import BridgeError, PoolTimeout
 from tests.db.pool_tools import PlainPool
@@ -27,12 +27,12 @@ def test_a_slot_that_comes_back_while_a_caller_queues_up_is_handed_to_it(
     pool = PlainPool(max_size=1)
     slot = pool.take()
 
-    class CollectingWaiter(pools.PoolRequest):
+    class CollectingWaiter(pool_queue.PoolRequest):
         def __init__(self) -> None:
             super().__init__()
             (pool.release if fit else pool.discard)(slot)
 
-    monkeypatch.setattr(pools, "PoolRequest", CollectingWaiter)
+    monkeypatch.setattr(pool_queue, "PoolRequest", CollectingWaiter)
     got: list[Any] = []
     thread = threading.Thread(target=lambda: got.append(pool.acquire()), daemon=True)
     thread.start()

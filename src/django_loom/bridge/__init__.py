@@ -13,11 +13,8 @@ from .rounds import finish_all
 from .switches import SwitchObservation, observe_switches
 from .tasks import loop_hidden, task_of
 from .thread_blocks import ThreadBlock, begin_block
-from .thread_calls import (
-    current_thread_call,
-    run_in_waiting_thread,
-    run_to_end_in_waiting_thread,
-)
+from .thread_calls import run_in_waiting_thread, run_to_end_in_waiting_thread
+from .thread_greenlets import current_thread_call
 from .unit import (
     Unit,
     begin_unit,

@@ -11,7 +11,7 @@ from django_loom.exceptions import BridgeError
 
 from .collector import is_collecting
 from .greenlets import current_call
-from .thread_calls import current_thread_call
+from .thread_greenlets import current_thread_call
 from .waits import suspend
 
 

@@ -14,7 +14,7 @@ from django_loom.exceptions import BridgeError
 from . import collector
 from .collector import is_collecting
 from .greenlets import SyncCall, current_call
-from .thread_calls import ThreadCall, current_thread_call
+from .thread_greenlets import ThreadCall, current_thread_call
 
 T = TypeVar("T")
 

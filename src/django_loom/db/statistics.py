@@ -5,6 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 
+@dataclass(slots=True)
+class PoolCounters:
+    """What a pool counts as it goes; for the names see ``PoolStatistics``."""
+
+    pinned: int = 0
+    timeouts: int = 0
+    refused: int = 0
+    created: int = 0
+    lost: int = 0
+    create_time: float = 0.0
+    wait_time: float = 0.0
+    waits: int = 0
+    use_time: float = 0.0
+    uses: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
     """A pool's figures at one moment; times are in seconds, summed since the start.

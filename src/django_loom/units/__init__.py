@@ -1,5 +1,6 @@
 """What belongs to a unit of work where synchronous Django has a thread."""
 
-from .locals import Local, ThreadLocal
+from .local_values import ThreadLocal
+from .locals import Local
 
 __all__ = ["Local", "ThreadLocal"]

@@ -13,7 +13,9 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoade
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from .locals import Local, LocalBase, ThreadCriticalStorage, ThreadLocal, local_with
+from .local_base import LocalBase
+from .local_values import ThreadLocal
+from .locals import Local, ThreadCriticalStorage, local_with
 from .policy import belongs_to_threads
 
 
