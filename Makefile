@@ -49,6 +49,11 @@ setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
 test: setup ## Run the tests in two processes (ARGS="-k name" for some of them)
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) $(ARGS)
 
+.PHONY: coverage
+coverage: setup ## Run the tests, and show by which branches they do not pass: no gate; pages in build/coverage
+	@$(PYTHON) -m pytest $(TWO_PROCESSES) --cov --cov-report=term --cov-report=html $(ARGS)
+	@echo "open build/coverage/index.html"
+
 .PHONY: lint
 lint: setup ## Check style and types
 	@$(PYTHON) -m ruff check
