@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 NO_CONTEXT = "__import__('contextlib').nullcontext()"
 SWAPPED: dict[type[ast.AST], type[ast.cmpop]] = {
@@ -19,6 +20,8 @@ SWAPPED: dict[type[ast.AST], type[ast.cmpop]] = {
     ast.In: ast.NotIn,
     ast.NotIn: ast.In,
 }
+
+ORDERS = {ast.Lt, ast.LtE, ast.Gt, ast.GtE}
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,19 @@ def mutants(source: str) -> list[Mutant]:
     finder.visit(ast.parse(source))
     places = [(node, after) for node, after in finder.changes if ast.unparse(node) != after]
     places.sort(key=lambda place: (place[0].lineno, place[0].col_offset, place[1]))
-    return [changed(source, node, after) for node, after in places]
+    code = source.encode()  # the columns of ast count bytes, too
+    lines = [0, *accumulate(len(line) for line in code.splitlines(keepends=True))]
+    return [changed(code, lines, node, after) for node, after in places]
 
 
-def changed(source: str, node: ast.expr | ast.stmt, after: str) -> Mutant:
-    start, end = offset(source, node.lineno, node.col_offset), len(source.encode())
-    if node.end_lineno is not None and node.end_col_offset is not None:
-        end = offset(source, node.end_lineno, node.end_col_offset)
-    code = source.encode()
-    whole = code[:start] + after.encode() + code[end:]
+def changed(code: bytes, lines: list[int], node: ast.expr | ast.stmt, after: str) -> Mutant:
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    start = lines[node.lineno - 1] + node.col_offset
+    end = lines[node.end_lineno - 1] + node.end_col_offset
     before = " ".join(code[start:end].decode().split())
-    return Mutant(node.lineno, node.col_offset, before, after, whole.decode())
-
-
-def offset(source: str, line: int, column: int) -> int:
-    """Where that is among the bytes of the source: the columns of ``ast`` count bytes, too."""
-    return sum(len(each) for each in source.encode().splitlines(keepends=True)[: line - 1]) + column
+    whole = (code[:start] + after.encode() + code[end:]).decode()
+    return Mutant(node.lineno, node.col_offset, before, after, whole)
 
 
 class Finder(ast.NodeVisitor):
@@ -61,6 +61,7 @@ class Finder(ast.NodeVisitor):
 
     def __init__(self) -> None:
         self.changes: list[tuple[ast.expr | ast.stmt, str]] = []
+        self._whole_tests: set[ast.expr] = set()
 
     def note(self, node: ast.expr | ast.stmt, *codes: str | ast.AST) -> None:
         for code in codes:
@@ -128,6 +129,7 @@ class Finder(ast.NodeVisitor):
         if ast.unparse(node.test) == "TYPE_CHECKING":
             return
         self.note(node.test, "True", "False")
+        self._whole_tests.add(node.test)
         self.generic_visit(node)
 
     visit_IfExp = visit_If
@@ -144,7 +146,9 @@ class Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> None:
-        if len(node.ops) == 1 and (swapped := SWAPPED.get(type(node.ops[0]))):
+        swapped = SWAPPED.get(type(node.ops[0])) if len(node.ops) == 1 else None
+        # Whoever notices that the branch is always taken, or never, notices its opposite.
+        if swapped and (swapped in ORDERS or node not in self._whole_tests):
             self.note(node, ast.Compare(node.left, [swapped()], node.comparators))
         self.generic_visit(node)
 
