@@ -18,7 +18,7 @@ CHOICE = "not uvloop and not eager and not 0_000"
 
 BLOCKS = (
     "test_atomic test_shared_blocks test_left_blocks test_cancelled_turns test_shared_cursors "
-    "test_open_transactions test_savepoints test_collected_blocks test_pinned_blocks"
+    "test_open_transactions test_savepoints test_collected_blocks test_pinned_blocks test_cursors"
 )
 LEASES = (
     "test_concurrency test_cursors test_unit_connections test_session_state test_pinned_blocks "
