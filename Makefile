@@ -12,6 +12,18 @@ ARGS ?=
 # slow ones, such as those of the browser, are not the last.
 TWO_PROCESSES = -n 2 --dist loadfile --no-loadscope-reorder
 
+# Parts of the tests that take little time. Of the installed package: much of what users see. In
+# Python's development mode: what waits, is cancelled, closes and gives back.
+OF_WHEEL = tests/test_checks.py tests/test_conf.py tests/test_native_orm.py tests/test_reroute.py \
+	tests/test_versions.py tests/cli tests/testing tests/units/test_loading.py tests/lab/test_cli.py \
+	tests/lab/test_reports.py tests/db/test_lifespan.py tests/http/test_handler.py \
+	tests/http/test_files.py -k "not uvloop and not eager"
+OF_DEV_MODE = tests/bridge tests/units tests/offload tests/test_closing.py \
+	$(addprefix tests/db/test_,$(addsuffix .py,aiterator atomic cancellation concurrency lifespan \
+	pool session_state threaded waiting_threads)) \
+	$(addprefix tests/http/test_,$(addsuffix .py,body cancellation handler lifespan streams)) \
+	-k "not uvloop and not eager and not 0_000 and not interleaving"
+
 # An interpreter that really runs (a pyenv shim may not) and can make a venv. 3.13 comes first: what
 # tests/django_suite/accepted.toml lists was found with it.
 FIND_PYTHON = for python in $(BOOTSTRAP_PYTHON) \
@@ -49,6 +61,11 @@ setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
 test: setup ## Run the tests in two processes (ARGS="-k name" for some of them)
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) $(ARGS)
 
+.PHONY: coverage
+coverage: setup ## Run the tests, and show by which branches they do not pass: no gate; pages in build/coverage
+	@$(PYTHON) -m pytest $(TWO_PROCESSES) --cov --cov-report=term --cov-report=html $(ARGS)
+	@echo "open build/coverage/index.html"
+
 .PHONY: lint
 lint: setup ## Check style and types
 	@$(PYTHON) -m ruff check
@@ -58,6 +75,18 @@ lint: setup ## Check style and types
 .PHONY: test-matrix
 test-matrix: setup ## Run the tests on each supported pair of Python and Django
 	@$(PYTHON) scripts/test_matrix.py $(TWO_PROCESSES) $(ARGS)
+
+.PHONY: test-wheel
+test-wheel: setup ## Build the wheel, and run a part of the tests on it instead of src
+	@$(PYTHON) scripts/test_wheel.py $(TWO_PROCESSES) $(OF_WHEEL) $(ARGS)
+
+.PHONY: test-dev-mode
+test-dev-mode: setup ## Run a part of the tests in Python's development mode
+	@PYTHONDEVMODE=1 $(PYTHON) -m pytest $(TWO_PROCESSES) $(OF_DEV_MODE) $(ARGS)
+
+.PHONY: mutants
+mutants: setup ## Change the riskiest modules, and list what no test notices (ARGS="--modules 'bridge/*' --limit 50")
+	@$(PYTHON) -m scripts.mutants $(ARGS)
 
 .PHONY: docs
 docs: setup ## Build the documentation into build/docs
@@ -94,4 +123,4 @@ bench-instructions: $(VENV)/bench.stamp ## Count instructions per request and qu
 
 .PHONY: clean
 clean: ## Remove the environments and caches that make created
-	@rm -rf $(VENV) .venvs build/docs .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venvs build .mypy_cache .pytest_cache .ruff_cache

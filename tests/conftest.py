@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import django
@@ -15,12 +15,25 @@ from tests.loops import LOOPS, LoopRunner
 POSTGRES_ALIASES = ["default", "other"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
-    from django.test.utils import setup_test_environment
+    from django.test.utils import setup_test_environment, teardown_test_environment
 
     setup_test_environment(debug=False)
+    config.add_cleanup(teardown_test_environment)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, object, object]:
+    """pytest-randomly shuffles the tests of each module; the modules keep their order.
+
+    The slow ones, such as those of the browser, would else be the last of two processes.
+    """
+    place = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    result = yield
+    items.sort(key=lambda item: place[item.path])
+    return result
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,11 @@ from tests.services import Postgres
 
 KEPT = {"django_content_type", "auth_permission"}  # filled when the tables are made
 
+RESTART_SEQUENCES = """
+    SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
+    FROM pg_sequences WHERE last_value IS NOT NULL
+"""
+
 
 @contextmanager
 def postgres_databases(server: Postgres, aliases: list[str]) -> Iterator[None]:
@@ -63,6 +68,8 @@ def _lock_and_truncate(connection: psycopg.Connection, tables: list[str]) -> Non
     if full := [names[table] for (table,) in connection.execute(has_rows)]:
         truncate = sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE")
         connection.execute(truncate.format(sql.SQL(", ").join(full)))
+    # A table whose rows were deleted or rolled back is empty, and its next row not number 1.
+    connection.execute(RESTART_SEQUENCES)
 
 
 def empty_sqlite(alias: str) -> None:

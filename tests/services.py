@@ -205,8 +205,11 @@ def _run(command: list[Any]) -> None:
 
 def _free_port() -> int:
     # Below the range that outgoing connections take, so that it stays free during a restart.
+    # Not from the module's own generator: pytest-randomly gives it the same seed in each process,
+    # and two servers that start at once would be after one port.
+    chance = random.SystemRandom()
     while True:
-        port = random.randrange(15_000, 32_000)
+        port = chance.randrange(15_000, 32_000)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port

@@ -25,7 +25,7 @@ from django_loom.exceptions import BridgeError
 from django_loom.offload import executor
 from tests.loops import LoopRunner
 
-from .tools import echo
+from .tools import echo, untraced
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +207,7 @@ def test_a_waiter_that_is_woken_already_need_not_wait() -> None:
     assert collected(waiter.wait) is None
 
 
+@untraced
 def test_a_finalizer_may_set_context_variables_in_the_midst_of_set() -> None:
     """Before 3.12 Python crashes without our help, and so this is a process of its own."""
     done = subprocess.run(

@@ -16,7 +16,7 @@ from greenlet import greenlet
 from django_loom.bridge import await_, run_sync, suspend
 from tests.loops import LoopRunner
 
-from .tools import calls_in_use, fail
+from .tools import calls_in_use, fail, untraced
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ async def call(function: Callable[[], None], times: int) -> None:
             await run_sync(function)
 
 
+@untraced
 @pytest.mark.parametrize(
     "function",
     [return_at_once, wait_on_the_loop, raise_at_once, fail_in_a_wait],

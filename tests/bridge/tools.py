@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from django_loom.bridge import SyncCall, await_
 from django_loom.bridge.greenlets import resting
+
+untraced = pytest.mark.skipif(
+    sys.gettrace() is not None, reason="the tracer of coverage keeps something for each greenlet"
+)
 
 
 async def echo(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -21,6 +22,7 @@ from psycopg import sql
 import django_loom
 from django_loom import await_, run_sync
 from django_loom.bridge import unit_of_work
+from django_loom.db.postgresql import waiting
 from django_loom.db.postgresql.base import DatabaseWrapper
 from django_loom.db.postgresql.session import changes_session
 from django_loom.exceptions import AutocommitLeftOff
@@ -662,8 +664,12 @@ ARRIVED = "SELECT is_called FROM arrivals"
     "statement", ["SELECT pg_advisory_lock(4711)", "SET loom.tag = 'x'", "LISTEN news"]
 )
 def test_a_change_whose_answer_nobody_has_read_is_undone(
-    loop_runner: LoopRunner, postgres: Postgres, statement: str
+    loop_runner: LoopRunner,
+    postgres: Postgres,
+    statement: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", math.inf)  # it sends in its first step
     admin = Admin(postgres)
 
     def answered(pid: int) -> list[Any]:

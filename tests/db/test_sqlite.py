@@ -201,6 +201,23 @@ def test_autocommit_left_off_is_rolled_back(loop_runner: LoopRunner) -> None:
     loop_runner(main)
 
 
+def test_autocommit_left_off_is_on_again_for_the_next_unit(loop_runner: LoopRunner) -> None:
+    def leave_off() -> None:
+        transaction.set_autocommit(False, using="sqlite")
+        Author.objects.using("sqlite").create(name="Ann")
+
+    async def main() -> None:
+        with pytest.raises(AutocommitLeftOff):
+            await run_sync(leave_off)
+        await Author.objects.using("sqlite").acreate(name="Bob")
+        await aeventually(lambda: in_use("sqlite") == 0)
+        assert [author.name async for author in Author.objects.using("sqlite")] == ["Bob"]
+
+    loop_runner(main)
+    assert [author.name for author in Author.objects.using("sqlite")] == ["Bob"]
+    connections["sqlite"].close()
+
+
 def test_outside_a_loop_the_driver_runs_in_the_callers_thread() -> None:
     connection = connections["sqlite"]
     with connection.cursor() as cursor:

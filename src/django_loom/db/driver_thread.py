@@ -220,10 +220,6 @@ class ThreadedConnection(_Proxy):
         """Whether somebody has closed the connection, or will have when its last call ends."""
         return self._thread.has_ended
 
-    def post(self, method: str, *args: Any) -> None:
-        """Have a method called after what runs now, without waiting for it."""
-        self._thread.post(getattr(self._target, method), *args)
-
     def close(self) -> None:
         """Close the connection when its running call has ended, and end the thread."""
         if self._thread.has_ended:

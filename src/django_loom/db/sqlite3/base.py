@@ -41,7 +41,7 @@ class SQLiteEngine(ThreadedEngine):
     def reset_transaction(self, connection: Any) -> bool:
         """Roll back what a cancelled call left; its thread does so before all else."""
         try:
-            connection.post("rollback")
+            connection.post_reset()
         except RuntimeError:  # the thread has ended, with the connection or the interpreter
             return False
         return True

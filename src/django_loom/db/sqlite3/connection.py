@@ -105,6 +105,7 @@ class SQLiteConnection(ThreadedConnection):
 
     session_is_changed = False
     _as_opened: dict[str, Any]
+    _opened_in_autocommit: bool | None = None
 
     @classmethod
     def open(cls, connect: Callable[[], Any], name: str) -> ThreadedConnection:
@@ -151,8 +152,24 @@ class SQLiteConnection(ThreadedConnection):
         super().__setattr__(name, value)
 
     def set_autocommit(self, autocommit: bool) -> None:
-        """Begin or end autocommit mode for Django, whose lease has a note of that."""
+        """Begin or end autocommit mode for Django, whose lease has a note of that.
+
+        The first time is when it connects, with the mode of the settings.
+        """
+        if self._opened_in_autocommit is None:
+            object.__setattr__(self, "_opened_in_autocommit", autocommit)
         super().__setattr__("isolation_level", None if autocommit else "")
+
+    def post_reset(self) -> None:
+        """Roll back, and return to the mode of the settings, before whatever comes next."""
+        self._thread.post(self._reset_transaction)
+
+    def _reset_transaction(self) -> None:
+        self._target.rollback()
+        # A unit has left autocommit off → the next write would begin a transaction, which nobody
+        # commits. Not before the rollback: to turn it on commits what is open.
+        if self._opened_in_autocommit:
+            self._target.isolation_level = None
 
     def restore_as_opened(self) -> None:
         """Undo what code has set on the driver's object, and begin in autocommit mode."""

@@ -1,0 +1,1 @@
+"""What scripts/test_wheel.py runs: django_loom as users install it."""
