@@ -49,6 +49,10 @@ setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
 test: setup ## Run the tests in two processes (ARGS="-k name" for some of them)
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) $(ARGS)
 
+.PHONY: test-fast
+test-fast: setup ## Run what takes a minute and touches every room, while working
+	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m fast $(ARGS)
+
 .PHONY: lint
 lint: setup ## Check style and types
 	@$(PYTHON) -m ruff check

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import django
 import pytest
 
 from tests import services
+from tests.groups import markers_of
 from tests.loops import LOOPS, LoopRunner
+
+if TYPE_CHECKING:
+    from tests.databases import PostgresTables
 
 POSTGRES_ALIASES = ["default", "other"]
 
@@ -21,6 +28,26 @@ def pytest_configure() -> None:
     from django.test.utils import setup_test_environment
 
     setup_test_environment(debug=False)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "loop_runner" in metafunc.fixturenames:
+        one_loop = metafunc.definition.get_closest_marker("one_loop")
+        metafunc.parametrize("loop_runner", LOOPS[:1] if one_loop else LOOPS, indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    case = getattr(item, "callspec", None)
+    loop = case.params.get("loop_runner", LOOPS[0]) if case else LOOPS[0]
+    for marker in markers_of(item.nodeid, loop):
+        item.add_marker(marker)
+
+
+def pytest_collection_finish() -> None:
+    # A million objects of modules and tests, which each full collection would go through: many
+    # tests make one, and it took 0.2 s.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +61,12 @@ def no_unit_is_left() -> Iterator[None]:
     assert left is None
 
 
-@pytest.fixture(params=LOOPS)
+@pytest.fixture
 def loop_runner(request: pytest.FixtureRequest) -> LoopRunner:
-    """`loop_runner(function, *args)` or `loop_runner(coroutine)`, once for each kind of loop."""
+    """`loop_runner(function, *args)` or `loop_runner(coroutine)`, once for each kind of loop.
+
+    Marked `one_loop`, a test runs on asyncio's own only.
+    """
     return LoopRunner(request.param)
 
 
@@ -55,21 +85,22 @@ def own_postgres() -> Iterator[services.PrivatePostgres]:
 
 
 @pytest.fixture(scope="session")
-def postgres_tables(postgres: services.Postgres) -> Iterator[None]:
+def postgres_tables(postgres: services.Postgres) -> Iterator[PostgresTables]:
     """The databases of the aliases `default` and `other`, with their tables."""
-    from tests.databases import postgres_databases
+    from tests.databases import PostgresTables, postgres_databases
 
-    with postgres_databases(postgres, POSTGRES_ALIASES):
-        yield
+    with (
+        postgres_databases(postgres, POSTGRES_ALIASES),
+        closing(PostgresTables(postgres, POSTGRES_ALIASES)) as tables,
+    ):
+        yield tables
 
 
 @pytest.fixture
-def db_tables(postgres: services.Postgres, postgres_tables: None) -> Iterator[None]:
+def db_tables(postgres_tables: PostgresTables) -> Iterator[None]:
     """PostgreSQL's tables, which the test finds empty."""
-    from tests.databases import empty_postgres
-
     yield
-    empty_postgres(postgres, POSTGRES_ALIASES)
+    postgres_tables.empty()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,57 @@
+"""The markers of the tests: the tables name what is there, and `fast` touches every room."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.groups import GROUPS, LONG, is_in, markers_of
+
+ROOT = Path(__file__).parents[1]
+NAMED = [place for places in [*GROUPS.values(), LONG] for place in places]
+ROOMS = sorted(path.parent.name for path in ROOT.glob("src/django_loom/*/__init__.py"))
+OF_REROUTE = {"replacements"}  # whose tests are those of what is replaced
+
+
+@pytest.mark.parametrize("place", NAMED)
+def test_what_a_table_names_is_there(place: str) -> None:
+    path, *names = place.split("::")
+    scope: ast.AST | None = None
+    if (ROOT / path).is_file():
+        scope = ast.parse((ROOT / path).read_text())
+    assert scope or ((ROOT / path).is_dir() and not names)
+    for name in names:
+        scope = next(each for each in ast.iter_child_nodes(scope) if name_of(each) == name)
+
+
+def name_of(node: ast.AST) -> str:
+    return getattr(node, "name", "")
+
+
+def test_no_place_is_named_twice() -> None:
+    assert [place for place in NAMED if is_in(place, set(NAMED) - {place})] == []
+    assert len(set(NAMED)) == len(NAMED)
+
+
+@pytest.mark.parametrize("room", [*set(ROOMS) - OF_REROUTE, "demo", "docs", "packages"])
+def test_fast_touches_every_room(room: str) -> None:
+    modules = [str(path.relative_to(ROOT)) for path in ROOT.glob(f"tests/{room}/test_*.py")]
+    assert any("fast" in markers_of(module, "asyncio") for module in modules)
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "loop", "markers"),
+    [
+        ("tests/db/test_pool.py::test_it", "asyncio", ["fast"]),
+        ("tests/db/test_pool.py::test_it", "uvloop", []),
+        ("tests/db/test_cancel_fuzz.py::test_it", "asyncio", []),
+        ("tests/db/test_faults.py::test_it[x]", "asyncio", ["faults"]),
+        ("tests/browser/test_home.py::test_it", "asyncio", ["browser"]),
+        ("tests/lab/test_cli.py::test_a_real_load", "asyncio", ["servers"]),
+        ("tests/lab/test_cli.py::test_a_real_load_of_none", "asyncio", ["fast"]),
+    ],
+)
+def test_the_markers_of_a_test(nodeid: str, loop: str, markers: list[str]) -> None:
+    assert markers_of(nodeid, loop) == markers
