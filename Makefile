@@ -6,6 +6,10 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+# Tests start some 300 processes. Each would compile what it imports, in an environment that forbids
+# to write it down; here that does not touch the tree.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 APPS ?=
 ARGS ?=
 # Each has a PostgreSQL of its own, and takes one test module after the other, in their order: the
@@ -98,4 +102,4 @@ bench-instructions: $(VENV)/bench.stamp ## Count instructions per request and qu
 
 .PHONY: clean
 clean: ## Remove the environments and caches that make created
-	@rm -rf $(VENV) .venvs build/docs .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venvs .cache build/docs .mypy_cache .pytest_cache .ruff_cache

@@ -11,7 +11,7 @@ from tests.groups import GROUPS, LONG, is_in, markers_of
 
 ROOT = Path(__file__).parents[1]
 NAMED = [place for places in [*GROUPS.values(), LONG] for place in places]
-ROOMS = sorted(path.parent.name for path in ROOT.glob("src/django_loom/*/__init__.py"))
+ROOMS = {path.parent.name for path in ROOT.glob("src/django_loom/*/__init__.py")}
 OF_REROUTE = {"replacements"}  # whose tests are those of what is replaced
 
 
@@ -35,7 +35,7 @@ def test_no_place_is_named_twice() -> None:
     assert len(set(NAMED)) == len(NAMED)
 
 
-@pytest.mark.parametrize("room", [*set(ROOMS) - OF_REROUTE, "demo", "docs", "packages"])
+@pytest.mark.parametrize("room", sorted({*ROOMS, "demo", "docs", "packages"} - OF_REROUTE))
 def test_fast_touches_every_room(room: str) -> None:
     modules = [str(path.relative_to(ROOT)) for path in ROOT.glob(f"tests/{room}/test_*.py")]
     assert any("fast" in markers_of(module, "asyncio") for module in modules)
