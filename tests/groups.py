@@ -39,15 +39,21 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 # Too much for a run that one waits for, though nothing above: programs in processes of their own,
-# each suspension or each line in turn, 100,000 calls.
+# each suspension or each line in turn, thousands of calls or rows.
 LONG = (
-    "tests/bridge/test_memory.py::test_100_000_calls_leave_nothing_behind",
+    "tests/bridge/test_memory.py::test_20_000_calls_leave_nothing_behind",
+    "tests/db/test_aiterator.py::test_200_000_rows_take_a_flat_amount_of_memory",
     "tests/db/test_cancel_everywhere.py",
     "tests/db/test_cancel_fuzz.py",
     "tests/demo/test_site.py",
     "tests/docs/test_getting_started.py",
     "tests/docs/test_python_blocks.py",
     "tests/docs/test_reference.py",
+    "tests/http/test_instrumentation.py::"
+    "test_opentelemetry_gets_the_spans_of_each_request_in_its_own_trace",
+    "tests/http/test_instrumentation.py::"
+    "test_sentry_gets_a_transaction_for_each_request_with_its_own_queries",
+    "tests/http/test_rest_framework.py::test_its_own_test_cases",
     "tests/packages/test_packages.py::test_each_visitor_finds_its_own",
 )
 

@@ -18,6 +18,9 @@ from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.testapp.models import Author
 
+# Its calls are all in the library's thread, and none of them waits.
+one_loop = pytest.mark.one_loop
+
 pytestmark = pytest.mark.usefixtures("db_tables", "sqlite_tables")
 
 
@@ -134,6 +137,7 @@ WITHOUT_STATEMENT: dict[str, Callable[[str], Any]] = {
 }
 
 
+@one_loop
 @each_thread
 @unused_server_side_cursor
 @pytest.mark.parametrize("use", WITHOUT_STATEMENT.values(), ids=WITHOUT_STATEMENT.keys())

@@ -16,7 +16,8 @@ from tests.db.query_capture import wrapper_that_notes
 from tests.loops import LoopRunner
 from tests.testapp.models import Author
 
-pytestmark = pytest.mark.usefixtures("db_tables")
+# Changes of a list, in one piece of code.
+pytestmark = [pytest.mark.usefixtures("db_tables"), pytest.mark.one_loop]
 A, B, X, Y, OUTER, INNER = ["A", "B", "X", "Y", "outer", "inner"]
 Named = Callable[[str], Any]
 

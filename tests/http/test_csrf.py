@@ -13,6 +13,9 @@ from django_loom import streaming_body
 from django_loom.asgi import get_asgi_application
 from tests.loops import LoopRunner
 
+# Whether headers are enough is told by headers; how a body is awaited, by test_body.py.
+pytestmark = pytest.mark.one_loop
+
 SECRET = "a" * 32
 FORM = f"csrfmiddlewaretoken={SECRET}".encode()
 
