@@ -12,9 +12,11 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 APPS ?=
 ARGS ?=
-# Each has a PostgreSQL of its own, and takes one test module after the other, in their order: the
-# slow ones, such as those of the browser, are not the last.
-TWO_PROCESSES = -n 2 --dist loadfile --no-loadscope-reorder
+# Each has a PostgreSQL of its own. Three, for on two cores a third of the time is waits: for other
+# processes, for a browser, for timeouts; a fourth would cost as much to start as it brings. One test
+# module after the other, for modules and packages have servers of their own; in conftest.py's order,
+# which has those that take long first.
+PROCESSES = -n 3 --dist loadfile --no-loadscope-reorder
 
 # An interpreter that really runs (a pyenv shim may not) and can make a venv. 3.13 comes first: what
 # tests/django_suite/accepted.toml lists was found with it.
@@ -51,11 +53,11 @@ setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
 
 .PHONY: test
 test: setup ## Run the tests in two processes (ARGS="-k name" for some of them)
-	@$(PYTHON) -m pytest $(TWO_PROCESSES) $(ARGS)
+	@$(PYTHON) -m pytest $(PROCESSES) $(ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## Run what takes a minute and touches every room, while working
-	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m fast $(ARGS)
+	@$(PYTHON) -m pytest $(PROCESSES) -n 2 -m fast $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style and types
@@ -65,7 +67,7 @@ lint: setup ## Check style and types
 
 .PHONY: test-matrix
 test-matrix: setup ## Run the tests on each supported pair of Python and Django
-	@$(PYTHON) scripts/test_matrix.py $(TWO_PROCESSES) $(ARGS)
+	@$(PYTHON) scripts/test_matrix.py $(PROCESSES) $(ARGS)
 
 .PHONY: docs
 docs: setup ## Build the documentation into build/docs

@@ -13,7 +13,7 @@ import django
 import pytest
 
 from tests import services
-from tests.groups import markers_of
+from tests.groups import is_fast_module, markers_of
 from tests.loops import LOOPS, LoopRunner
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     loop = case.params.get("loop_runner", LOOPS[0]) if case else LOOPS[0]
     for marker in markers_of(item.nodeid, loop):
         item.add_marker(marker)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The modules that take long come first, so that none of them is left to one process at the end.
+    items.sort(key=lambda item: is_fast_module(item.nodeid))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -72,3 +72,8 @@ def markers_of(nodeid: str, loop: str) -> list[str]:
 def is_in(nodeid: str, places: Iterable[str]) -> bool:
     """Whether a test is in one of the folders, modules, classes or functions."""
     return any(nodeid.startswith(place) and nodeid[len(place) :][:1] in "/:[" for place in places)
+
+
+def is_fast_module(nodeid: str) -> bool:
+    """Whether the module of a test has some that are `fast`, on any loop."""
+    return "fast" in markers_of(nodeid.partition("::")[0], "asyncio")
