@@ -35,6 +35,8 @@ class Link:
         writer.close()
 
     async def _until_it_flows(self) -> None:
+        if self.flowing.is_set():
+            return  # never counted, for other threads look at the count at any moment
         self.held += 1
         await self.flowing.wait()
         self.held -= 1
