@@ -13,9 +13,9 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 APPS ?=
 ARGS ?=
 # Each has a PostgreSQL of its own. Three, for on two cores a third of the time is waits: for other
-# processes, for a browser, for timeouts; a fourth would cost as much to start as it brings. One test
-# module after the other, for modules and packages have servers of their own; in conftest.py's order,
-# which has those that take long first.
+# processes, for a browser, for timeouts; a fourth would cost as much to start as it brings. Tests
+# are given out by module, or by folder (tests/scheduling.py), for these have servers of their own;
+# in the order of conftest.py, which has those that take long first.
 PROCESSES = -n 3 --dist loadfile --no-loadscope-reorder
 
 # An interpreter that really runs (a pyenv shim may not) and can make a venv. 3.13 comes first: what

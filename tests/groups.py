@@ -57,6 +57,9 @@ LONG = (
     "tests/packages/test_packages.py::test_each_visitor_finds_its_own",
 )
 
+# Their modules share a browser and a site, or servers.
+GATHERED = ("tests/browser", "tests/http/servers")
+
 
 def markers_of(nodeid: str, loop: str) -> list[str]:
     """The markers of a test, by its node id and the kind of loop that it runs on.
@@ -67,6 +70,12 @@ def markers_of(nodeid: str, loop: str) -> list[str]:
     if not found and loop == "asyncio" and not is_in(nodeid, LONG):
         found.append("fast")
     return found
+
+
+def gathered(nodeid: str) -> str:
+    """The folder or module whose tests one process runs, with this one."""
+    module = nodeid.partition("::")[0]
+    return next((folder for folder in GATHERED if is_in(nodeid, [folder])), module)
 
 
 def is_in(nodeid: str, places: Iterable[str]) -> bool:

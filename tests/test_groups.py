@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.groups import GROUPS, LONG, is_fast_module, is_in, markers_of
+from tests.groups import GATHERED, GROUPS, LONG, gathered, is_fast_module, is_in, markers_of
 
 ROOT = Path(__file__).parents[1]
 NAMED = [place for places in [*GROUPS.values(), LONG] for place in places]
@@ -15,7 +15,7 @@ ROOMS = {path.parent.name for path in ROOT.glob("src/django_loom/*/__init__.py")
 OF_REROUTE = {"replacements"}  # whose tests are those of what is replaced
 
 
-@pytest.mark.parametrize("place", NAMED)
+@pytest.mark.parametrize("place", sorted({*NAMED, *GATHERED}))
 def test_what_a_table_names_is_there(place: str) -> None:
     path, *names = place.split("::")
     scope: ast.AST | None = None
@@ -68,3 +68,15 @@ def test_the_markers_of_a_test(nodeid: str, loop: str, markers: list[str]) -> No
 )
 def test_modules_that_take_long_are_known_by_their_names(nodeid: str, is_fast: bool) -> None:
     assert is_fast_module(nodeid) is is_fast
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "whole"),
+    [
+        ("tests/http/servers/test_basics.py::test_it[uvicorn-/plain]", "tests/http/servers"),
+        ("tests/http/test_body.py::test_it[a::b]", "tests/http/test_body.py"),
+        ("tests/http/test_placement.py::TestMark::test_it", "tests/http/test_placement.py"),
+    ],
+)
+def test_what_shares_a_server_is_run_by_one_process(nodeid: str, whole: str) -> None:
+    assert gathered(nodeid) == whole
