@@ -19,11 +19,11 @@ from psycopg.pq import TransactionStatus
 import django_loom
 from django_loom.db import registry
 from django_loom.db.postgresql import waiting
-from tests.db.stepping import Cancel, before, cancelled_at, with_result
 from tests.db.support import aask
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.services import Postgres
+from tests.stepping import Cancel, before, cancelled_at, with_result
 from tests.testapp.models import Marker
 
 OWNER = 7

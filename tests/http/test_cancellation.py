@@ -17,10 +17,10 @@ from django.urls import path
 from django_loom import await_, in_thread, on_loop
 from django_loom.asgi import get_asgi_application
 from django_loom.http import body as body_module
-from tests.db.stepping import before, cancelled_at, with_result
 from tests.http.asgi import Connection, Message, chunk, end, scope_of, start
 from tests.loops import LoopRunner
 from tests.polling import aeventually
+from tests.stepping import before, cancelled_at, with_result
 
 events: list[Any] = []
 begun, go = threading.Event(), threading.Event()
