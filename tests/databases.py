@@ -44,7 +44,7 @@ def sqlite_database(path: Path, alias: str) -> None:
 class PostgresTables:
     """Empties the tables over connections of its own: a pool in a bad state does not matter."""
 
-    def __init__(self, server: Postgres, aliases: Iterable[str]) -> None:
+    def __init__(self, server: Postgres, aliases: Iterable[str], patience: str = "5s") -> None:
         self._connections = {
             settings.DATABASES[alias]["NAME"]: psycopg.connect(
                 server.dsn, dbname=settings.DATABASES[alias]["NAME"], autocommit=True
@@ -52,7 +52,7 @@ class PostgresTables:
             for alias in aliases
         }
         for connection in self._connections.values():
-            connection.execute("SET lock_timeout = '5s'")
+            connection.execute(sql.SQL("SET lock_timeout = {}").format(patience))
         self._position = self._end_of_log()
 
     def empty(self) -> None:
