@@ -19,11 +19,12 @@ from psycopg.pq import TransactionStatus
 import django_loom
 from django_loom.db import registry
 from django_loom.db.postgresql import waiting
+from django_loom.testing import cancel_before, cancel_with_result, cancelled_at
+from django_loom.testing.stepping import Cancel
 from tests.db.support import aask
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.services import Postgres
-from tests.stepping import Cancel, before, cancelled_at, with_result
 from tests.testapp.models import Marker
 
 OWNER = 7
@@ -349,7 +350,7 @@ async def cancel_everywhere(
     while True:
         k += 1
         task, steps = await cancelled_at(
-            lambda: operation(t), cancel, lambda step, k=k: WHEN[when](step, k)
+            lambda: operation(t), lambda step, k=k: WHEN[when](step, k), cancel
         )
         await check(t)
         if steps < k:
@@ -364,7 +365,7 @@ async def cancel_everywhere(
 def in_each_way(test: Any) -> Any:
     name = attrgetter("__name__")
     test = pytest.mark.parametrize("operation", OPERATIONS, ids=name)(test)
-    test = pytest.mark.parametrize("cancel", [before, with_result], ids=name)(test)
+    test = pytest.mark.parametrize("cancel", [cancel_before, cancel_with_result], ids=name)(test)
     return pytest.mark.parametrize("when", WHEN)(test)
 
 
