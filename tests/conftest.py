@@ -13,7 +13,7 @@ import django
 import pytest
 
 from tests import services
-from tests.groups import is_fast_module, markers_of
+from tests.groups import has_long_tests, markers_of
 from tests.loops import LOOPS, LoopRunner
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The modules that take long come first, so that none of them is left to one process at the end.
-    items.sort(key=lambda item: is_fast_module(item.nodeid))
+    items.sort(key=lambda item: not has_long_tests(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -116,7 +116,10 @@ def postgres_tables(postgres: services.Postgres) -> Iterator[PostgresTables]:
 
 @pytest.fixture
 def db_tables(postgres_tables: PostgresTables) -> Iterator[None]:
-    """PostgreSQL's tables, which the test finds empty."""
+    """PostgreSQL's tables, which the test finds empty, and no connection of its own thread."""
+    from django.db import connections
+
+    connections.close_all()  # a test before may have left one, and some count those in use
     yield
     postgres_tables.empty()
 

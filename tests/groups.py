@@ -83,6 +83,8 @@ def is_in(nodeid: str, places: Iterable[str]) -> bool:
     return any(nodeid.startswith(place) and nodeid[len(place) :][:1] in "/:[" for place in places)
 
 
-def is_fast_module(nodeid: str) -> bool:
-    """Whether the module of a test has some that are `fast`, on any loop."""
-    return "fast" in markers_of(nodeid.partition("::")[0], "asyncio")
+def has_long_tests(nodeid: str) -> bool:
+    """Whether the module of a test is in a table, or a part of it is."""
+    module = nodeid.partition("::")[0]
+    places = [place for group in [*GROUPS.values(), LONG] for place in group]
+    return is_in(module, places) or any(is_in(place, [module]) for place in places)

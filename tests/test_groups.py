@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.groups import GATHERED, GROUPS, LONG, gathered, is_fast_module, is_in, markers_of
+from tests.groups import GATHERED, GROUPS, LONG, gathered, has_long_tests, is_in, markers_of
 
 ROOT = Path(__file__).parents[1]
 NAMED = [place for places in [*GROUPS.values(), LONG] for place in places]
@@ -58,16 +58,16 @@ def test_the_markers_of_a_test(nodeid: str, loop: str, markers: list[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("nodeid", "is_fast"),
+    ("nodeid", "is_long"),
     [
-        ("tests/db/test_pool.py::test_it[uvloop]", True),
-        ("tests/lab/test_cli.py::test_a_real_load", True),
-        ("tests/db/test_cancel_fuzz.py::test_it", False),
-        ("tests/browser/test_home.py::test_it", False),
+        ("tests/db/test_pool.py::test_it[uvloop]", False),
+        ("tests/lab/test_cli.py::test_options_of_a_load", True),
+        ("tests/db/test_cancel_fuzz.py::test_it", True),
+        ("tests/browser/test_home.py::test_it", True),
     ],
 )
-def test_modules_that_take_long_are_known_by_their_names(nodeid: str, is_fast: bool) -> None:
-    assert is_fast_module(nodeid) is is_fast
+def test_modules_that_take_long_are_known_by_their_names(nodeid: str, is_long: bool) -> None:
+    assert has_long_tests(nodeid) is is_long
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,6 @@ async def writes_outside_async(request: HttpRequest) -> HttpResponse:
     return await writes_async(request)
 
 
-@pytest.fixture(autouse=True)
-def no_connection_of_this_thread() -> None:
-    """A test before may have left one, and some count those in use."""
-    connections.close_all()
-
-
 urlpatterns = [
     path(view.__name__, view)
     for view in [
