@@ -12,10 +12,10 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 APPS ?=
 ARGS ?=
-# Each has a PostgreSQL of its own. Three, for on two cores a third of the time is waits: for other
-# processes, for a browser, for timeouts; a fourth would cost as much to start as it brings. Tests
-# are given out by module, or by folder (tests/scheduling.py), for these have servers of their own;
-# in the order of conftest.py, which has those that take long first.
+# Each collects all tests and has a PostgreSQL of its own. Three, for two leave a third of two cores
+# idle: tests wait for other processes, for a browser, for timeouts. Tests are given out by module,
+# or by folder (tests/scheduling.py), for these have servers of their own; in the order of
+# conftest.py, which has those that take long first.
 PROCESSES = -n 3 --dist loadfile --no-loadscope-reorder
 
 # An interpreter that really runs (a pyenv shim may not) and can make a venv. 3.13 comes first: what
@@ -52,7 +52,7 @@ help: ## Show this list
 setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
 
 .PHONY: test
-test: setup ## Run the tests in two processes (ARGS="-k name" for some of them)
+test: setup ## Run the tests in three processes (ARGS="-k name" for some of them)
 	@$(PYTHON) -m pytest $(PROCESSES) $(ARGS)
 
 .PHONY: test-fast

@@ -62,7 +62,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def frozen_past() -> None:
     """Collections pass over what was there before the module's tests: modules, and all tests.
 
-    These are millions of objects. Many tests make a full collection, which took 0.3 s for them.
+    Many tests make a full collection, and most of its time were those.
     """
     gc.collect()
     gc.freeze()
