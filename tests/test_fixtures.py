@@ -56,21 +56,23 @@ def session(postgres: Postgres, db_tables: None) -> Iterator[psycopg.Connection]
         yield connection
 
 
-def authors(session: psycopg.Connection) -> list[int]:
-    numbers = [number for (number,) in session.execute("SELECT id FROM testapp_author")]
-    session.rollback()
-    return numbers
+def add_author(session: psycopg.Connection) -> int:
+    added = session.execute("INSERT INTO testapp_author (name) VALUES ('Ann') RETURNING id")
+    row = added.fetchone()
+    assert row is not None
+    session.commit()
+    number: int = row[0]
+    return number
 
 
 def test_tables_are_emptied_and_their_numbers_begin_anew(
     session: psycopg.Connection, postgres_tables: PostgresTables
 ) -> None:
-    for _ in range(2):
-        session.execute("INSERT INTO testapp_author (name) VALUES ('Ann')")
-        session.commit()
-        assert authors(session) == [1]
-        postgres_tables.empty()
-        assert authors(session) == []
+    add_author(session)
+    postgres_tables.empty()
+    assert session.execute("SELECT id FROM testapp_author").fetchall() == []
+    session.rollback()
+    assert add_author(session) == 1
 
 
 @pytest.mark.parametrize("statement", ["SELECT FROM {}", "DELETE FROM {}", "LOCK TABLE {}"])
