@@ -6,11 +6,17 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+# Tests start some 300 processes. Each would compile what it imports, in an environment that forbids
+# to write it down; here that does not touch the tree.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 APPS ?=
 ARGS ?=
-# Each has a PostgreSQL of its own, and takes one test module after the other, in their order: the
-# slow ones, such as those of the browser, are not the last.
-TWO_PROCESSES = -n 2 --dist loadfile --no-loadscope-reorder
+# Each collects all tests and has a PostgreSQL of its own. Three, for two leave a third of two cores
+# idle: tests wait for other processes, for a browser, for timeouts. Tests are given out by module,
+# or by folder (tests/scheduling.py), for these have servers of their own; in the order of
+# conftest.py, which has those that take long first.
+PROCESSES = -n 3 --dist loadfile --no-loadscope-reorder
 
 # Parts of the tests that take little time. Of the installed package: much of what users see. In
 # Python's development mode: what waits, is cancelled, closes and gives back.
@@ -58,12 +64,16 @@ help: ## Show this list
 setup: $(VENV)/dev.stamp ## Create .venv with the locked dependencies
 
 .PHONY: test
-test: setup ## Run the tests in two processes (ARGS="-k name" for some of them)
-	@$(PYTHON) -m pytest $(TWO_PROCESSES) $(ARGS)
+test: setup ## Run the tests in three processes (ARGS="-k name" for some of them)
+	@$(PYTHON) -m pytest $(PROCESSES) $(ARGS)
+
+.PHONY: test-fast
+test-fast: setup ## Run what takes a minute and touches every room, while working
+	@$(PYTHON) -m pytest $(PROCESSES) -n 2 -m fast $(ARGS)
 
 .PHONY: coverage
 coverage: setup ## Run the tests, and show by which branches they do not pass: no gate; pages in build/coverage
-	@$(PYTHON) -m pytest $(TWO_PROCESSES) --cov --cov-report=term --cov-report=html $(ARGS)
+	@$(PYTHON) -m pytest $(PROCESSES) --cov --cov-report=term --cov-report=html $(ARGS)
 	@echo "open build/coverage/index.html"
 
 .PHONY: lint
@@ -74,15 +84,15 @@ lint: setup ## Check style and types
 
 .PHONY: test-matrix
 test-matrix: setup ## Run the tests on each supported pair of Python and Django
-	@$(PYTHON) scripts/test_matrix.py $(TWO_PROCESSES) $(ARGS)
+	@$(PYTHON) scripts/test_matrix.py $(PROCESSES) $(ARGS)
 
 .PHONY: test-wheel
 test-wheel: setup ## Build the wheel, and run a part of the tests on it instead of src
-	@$(PYTHON) scripts/test_wheel.py $(TWO_PROCESSES) $(OF_WHEEL) $(ARGS)
+	@$(PYTHON) scripts/test_wheel.py $(PROCESSES) $(OF_WHEEL) $(ARGS)
 
 .PHONY: test-dev-mode
 test-dev-mode: setup ## Run a part of the tests in Python's development mode
-	@PYTHONDEVMODE=1 $(PYTHON) -m pytest $(TWO_PROCESSES) $(OF_DEV_MODE) $(ARGS)
+	@PYTHONDEVMODE=1 $(PYTHON) -m pytest $(PROCESSES) $(OF_DEV_MODE) $(ARGS)
 
 .PHONY: mutants
 mutants: setup ## Change the riskiest modules, and list what no test notices (ARGS="--modules 'bridge/*' --limit 50")
@@ -123,4 +133,4 @@ bench-instructions: $(VENV)/bench.stamp ## Count instructions per request and qu
 
 .PHONY: clean
 clean: ## Remove the environments and caches that make created
-	@rm -rf $(VENV) .venvs build .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venvs .cache build .mypy_cache .pytest_cache .ruff_cache

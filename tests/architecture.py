@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1] / "src" / "django_loom"
@@ -62,11 +63,13 @@ DRIVERS = {
 }
 
 
+@cache
 def modules() -> list[str]:
     paths = sorted(ROOT.rglob("*.py"))
     return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
 
 
+@cache
 def parse(module: str) -> ast.Module:
     return ast.parse(ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text())
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
 
 from tests import services
+from tests.groups import has_long_tests, markers_of
 from tests.loops import LOOPS, LoopRunner
+
+if TYPE_CHECKING:
+    from tests.databases import PostgresTables
 
 POSTGRES_ALIASES = ["default", "other"]
 
@@ -28,12 +35,49 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, object, object]:
     """pytest-randomly shuffles the tests of each module; the modules keep their order.
 
-    The slow ones, such as those of the browser, would else be the last of two processes.
+    Those that take long come first, so that none of them is left to one process at the end.
     """
-    place = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    paths = dict.fromkeys(item.path for item in sorted(items, key=_has_short_tests))
+    place = {path: number for number, path in enumerate(paths)}
     result = yield
     items.sort(key=lambda item: place[item.path])
     return result
+
+
+def _has_short_tests(item: pytest.Item) -> bool:
+    return not has_long_tests(item.nodeid)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "loop_runner" in metafunc.fixturenames:
+        one_loop = metafunc.definition.get_closest_marker("one_loop")
+        metafunc.parametrize("loop_runner", LOOPS[:1] if one_loop else LOOPS, indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    case = getattr(item, "callspec", None)
+    loop = case.params.get("loop_runner", LOOPS[0]) if case else LOOPS[0]
+    for marker in markers_of(item.nodeid, loop):
+        item.add_marker(marker)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.scheduling import GatheredScheduling
+
+    return GatheredScheduling(config, log)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen_past() -> None:
+    """Collections pass over what was there before the module's tests: modules, and all tests.
+
+    Many tests make a full collection, and most of its time were those.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +91,12 @@ def no_unit_is_left() -> Iterator[None]:
     assert left is None
 
 
-@pytest.fixture(params=LOOPS)
+@pytest.fixture
 def loop_runner(request: pytest.FixtureRequest) -> LoopRunner:
-    """`loop_runner(function, *args)` or `loop_runner(coroutine)`, once for each kind of loop."""
+    """`loop_runner(function, *args)` or `loop_runner(coroutine)`, once for each kind of loop.
+
+    Marked `one_loop`, a test runs on asyncio's own only.
+    """
     return LoopRunner(request.param)
 
 
@@ -68,21 +115,25 @@ def own_postgres() -> Iterator[services.PrivatePostgres]:
 
 
 @pytest.fixture(scope="session")
-def postgres_tables(postgres: services.Postgres) -> Iterator[None]:
+def postgres_tables(postgres: services.Postgres) -> Iterator[PostgresTables]:
     """The databases of the aliases `default` and `other`, with their tables."""
-    from tests.databases import postgres_databases
+    from tests.databases import PostgresTables, postgres_databases
 
-    with postgres_databases(postgres, POSTGRES_ALIASES):
-        yield
+    with (
+        postgres_databases(postgres, POSTGRES_ALIASES),
+        closing(PostgresTables(postgres, POSTGRES_ALIASES)) as tables,
+    ):
+        yield tables
 
 
 @pytest.fixture
-def db_tables(postgres: services.Postgres, postgres_tables: None) -> Iterator[None]:
-    """PostgreSQL's tables, which the test finds empty."""
-    from tests.databases import empty_postgres
+def db_tables(postgres_tables: PostgresTables) -> Iterator[None]:
+    """PostgreSQL's tables, which the test finds empty, and no connection of its own thread."""
+    from django.db import connections
 
+    connections.close_all()  # a test before may have left one, and some count those in use
     yield
-    empty_postgres(postgres, POSTGRES_ALIASES)
+    postgres_tables.empty()
 
 
 @pytest.fixture(scope="session")

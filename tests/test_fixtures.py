@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import closing
 
+import psycopg
 import pytest
+from django.conf import settings
 
+from tests.databases import PostgresTables
 from tests.loops import LoopRunner
-from tests.services import parse
+from tests.services import Postgres, parse
 
 
 def test_a_result_comes_back_from_a_function_or_a_coroutine(loop_runner: LoopRunner) -> None:
@@ -41,3 +46,43 @@ def test_the_parts_of_an_address_are_unquoted() -> None:
 def test_an_address_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="must be postgres://user:password@host:port/db"):
         parse("mysql://me@localhost/shop")
+
+
+@pytest.fixture
+def session(postgres: Postgres, db_tables: None) -> Iterator[psycopg.Connection]:
+    """A connection to the database of the alias `default`, in a transaction after its first use."""
+    name = settings.DATABASES["default"]["NAME"]
+    with closing(psycopg.connect(postgres.dsn, dbname=name)) as connection:
+        yield connection
+
+
+def add_author(session: psycopg.Connection) -> int:
+    added = session.execute("INSERT INTO testapp_author (name) VALUES ('Ann') RETURNING id")
+    row = added.fetchone()
+    assert row is not None
+    session.commit()
+    number: int = row[0]
+    return number
+
+
+def test_tables_are_emptied_and_their_numbers_begin_anew(
+    session: psycopg.Connection, postgres_tables: PostgresTables
+) -> None:
+    add_author(session)
+    postgres_tables.empty()
+    assert session.execute("SELECT id FROM testapp_author").fetchall() == []
+    session.rollback()
+    assert add_author(session) == 1
+
+
+@pytest.mark.parametrize("statement", ["SELECT FROM {}", "DELETE FROM {}", "LOCK TABLE {}"])
+def test_a_transaction_that_is_left_open_is_told(
+    session: psycopg.Connection, postgres: Postgres, statement: str
+) -> None:
+    with closing(PostgresTables(postgres, ["default"], patience="50ms")) as tables:
+        tables.empty()
+        session.execute(statement.format("testapp_author"))
+        with pytest.raises(AssertionError, match="left a transaction open on"):
+            tables.empty()
+        session.rollback()
+        tables.empty()

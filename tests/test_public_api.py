@@ -27,11 +27,12 @@ def test_each_name_has_a_docstring_and_stands_in_the_readme(name: str) -> None:
     assert f"django_loom.{name}" in (ROOT / "README.md").read_text()
 
 
-def test_the_test_client_is_public() -> None:
+def test_what_tests_of_a_project_use_is_public() -> None:
     from django_loom import testing
 
-    assert testing.__all__ == ["AsyncClient"]
-    assert inspect.getdoc(testing.AsyncClient)
+    names = ["AsyncClient", "cancel_before", "cancel_with_result", "cancelled_at"]
+    assert testing.__all__ == names
+    assert all(inspect.getdoc(getattr(testing, name)) for name in names)
 
 
 def check_ids(source: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -86,3 +87,10 @@ class Held:
 
     def after_call(self) -> None:
         self.log.append("after_call")
+
+
+def ident_after_a_wait() -> tuple[int, int]:
+    """Return which thread runs it, before a wait and after it."""
+    before = threading.get_ident()
+    await_(asyncio.sleep(0))
+    return before, threading.get_ident()

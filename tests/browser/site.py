@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.demo.launched import Launched, children_of, launched, runs
+from tests.demo.launched import Launched, children_of, launched
+from tests.lab.processes import is_running
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def check_end(demo: Launched, started: list[int]) -> None:
     """Fail if the site has complained, or if anything of it still runs."""
     assert "Traceback" not in demo.output, demo.output
     assert "ERROR" not in demo.output, demo.output
-    left = [process for process in started if runs(process)]
+    left = [process for process in started if is_running(process)]
     assert not left, f"these processes are left: {left}"
 
 

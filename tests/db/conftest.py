@@ -15,7 +15,7 @@ from django_loom.db import registry
 from django_loom.db.pool_errors import describe
 from django_loom.replacements.threads import without_cancellations
 from tests import services
-from tests.db.support import MEETING_POINT, NO_MEETING_POINT
+from tests.db.support import MEETING_POINT, NO_MEETING_POINT, second_alias
 
 
 @pytest.fixture
@@ -26,6 +26,14 @@ def meeting_point(postgres: services.Postgres, db_tables: None) -> Iterator[None
         connection.execute(MEETING_POINT)
         yield
         connection.execute(NO_MEETING_POINT)
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def alias(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database whose pool has one place, so that a lost one is noticed."""
+    of = "default" if request.param == "postgresql" else "sqlite"
+    with second_alias(of, OPTIONS={"pool": {"max_size": 1, "timeout": 10}}) as alias:
+        yield alias
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from django_loom import run_sync
 from django_loom.db import pool_queue, pool_slots, pool_state, pools
 from django_loom.db.pool_options import PoolOptions
 from django_loom.db.pool_slots import Slot
@@ -60,3 +62,20 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.now
+
+
+async def queue_up(pool: PlainPool, number: int, got: list[Any]) -> list[asyncio.Task[None]]:
+    """Start tasks that wait for a slot in the order of their numbers, and note who gets one."""
+
+    def take_and_give(name: int) -> None:
+        slot = pool.take()
+        got.append(name)
+        pool.release(slot)
+
+    tasks = []
+    for name in range(number):
+        before = pool.statistics().pending_requests
+        tasks.append(asyncio.create_task(run_sync(take_and_give, name)))
+        await asyncio.sleep(0)
+        assert pool.statistics().pending_requests == before + 1
+    return tasks

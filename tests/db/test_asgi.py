@@ -15,6 +15,7 @@ from django.urls import path
 
 import django_loom
 from tests.db.support import in_use
+from tests.http import asgi
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.testapp.models import Author
@@ -52,24 +53,9 @@ urlpatterns = [path(f"{view.__name__}/", view) for view in VIEWS]
 
 
 async def get(application: Any, url: str) -> bytes:
-    body = b""
-    asked = False
-
-    async def receive() -> dict[str, Any]:
-        nonlocal asked
-        if asked:
-            await asyncio.Event().wait()
-        asked = True
-        return {"type": "http.request", "body": b""}
-
-    async def send(message: dict[str, Any]) -> None:
-        nonlocal body
-        assert message.get("status", 200) == 200
-        body += message.get("body", b"")
-
-    scope = {"type": "http", "method": "GET", "path": url, "headers": [], "query_string": b""}
-    await application(scope, receive, send)
-    return body
+    connection = await asgi.get(url, application=application)
+    assert connection.status == 200
+    return connection.content
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.__name__)

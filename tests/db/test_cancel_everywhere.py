@@ -20,7 +20,8 @@ import django_loom
 from django_loom.db import registry
 from django_loom.db.pool_errors import describe
 from django_loom.db.postgresql import waiting
-from tests.db.stepping import Cancel, before, cancelled_at, with_result
+from django_loom.testing import cancel_before, cancel_with_result, cancelled_at
+from django_loom.testing.stepping import Cancel
 from tests.db.support import aask
 from tests.loops import LoopRunner
 from tests.polling import aeventually
@@ -350,7 +351,7 @@ async def cancel_everywhere(
     while True:
         k += 1
         task, steps = await cancelled_at(
-            lambda: operation(t), cancel, lambda step, k=k: WHEN[when](step, k)
+            lambda: operation(t), lambda step, k=k: WHEN[when](step, k), cancel
         )
         await check(t)
         if steps < k:
@@ -365,7 +366,7 @@ async def cancel_everywhere(
 def in_each_way(test: Any) -> Any:
     name = attrgetter("__name__")
     test = pytest.mark.parametrize("operation", OPERATIONS, ids=name)(test)
-    test = pytest.mark.parametrize("cancel", [before, with_result], ids=name)(test)
+    test = pytest.mark.parametrize("cancel", [cancel_before, cancel_with_result], ids=name)(test)
     return pytest.mark.parametrize("when", WHEN)(test)
 
 

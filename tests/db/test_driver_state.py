@@ -20,7 +20,8 @@ from tests.db.support import aask, abackend_pid, second_alias
 from tests.loops import LoopRunner
 from tests.testapp.models import Author
 
-pytestmark = pytest.mark.usefixtures("db_tables")
+# What is noted of psycopg's object; how it is reset is in test_session_reset.py.
+pytestmark = [pytest.mark.usefixtures("db_tables"), pytest.mark.one_loop]
 ONE = {"pool": {"max_size": 1}}
 
 

@@ -24,7 +24,8 @@ from tests.db.support import aask, answer_of_sqlite, ask, database, in_use, pinn
 from tests.loops import LoopRunner
 from tests.testapp.models import Author, Book
 
-pytestmark = pytest.mark.usefixtures("sqlite_tables")
+# What is noted of a statement, in the thread of its driver.
+pytestmark = [pytest.mark.usefixtures("sqlite_tables"), pytest.mark.one_loop]
 
 
 @pytest.fixture(autouse=True)

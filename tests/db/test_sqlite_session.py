@@ -19,7 +19,8 @@ from django_loom.db.sqlite3.connection import SQLiteConnection
 from tests.db.support import aask, answer_of_sqlite, in_use, pinned
 from tests.loops import LoopRunner
 
-pytestmark = pytest.mark.usefixtures("sqlite_tables")
+# What is noted of a statement, in the thread of its driver.
+pytestmark = [pytest.mark.usefixtures("sqlite_tables"), pytest.mark.one_loop]
 
 # Statement; what tells if it holds, and the answer where it does.
 CHANGING = [

@@ -23,6 +23,9 @@ from tests.http.client import Answer, Browser
 from tests.loops import LoopRunner
 from tests.testapp.models import Author, Book
 
+# One request after the other through Django's own code, whose waits are those of tests/db.
+one_loop = pytest.mark.one_loop
+
 pytestmark = pytest.mark.usefixtures("db_tables")
 
 
@@ -130,6 +133,7 @@ async def message(browser: Browser, url: str = "/admin/") -> str:
     return re.sub("<.*?>", "", found[1]) if found else ""
 
 
+@one_loop
 def test_it_asks_for_a_login(loop_runner: LoopRunner, mode: str) -> None:
     async def main() -> None:
         browser = Browser(get_asgi_application())
@@ -145,6 +149,7 @@ def test_it_asks_for_a_login(loop_runner: LoopRunner, mode: str) -> None:
     loop_runner(main)
 
 
+@one_loop
 def test_views_run_where_the_setting_says(
     loop_runner: LoopRunner, mode: str, admins_browser: Callable[[], Awaitable[Browser]]
 ) -> None:
@@ -158,6 +163,7 @@ def test_views_run_where_the_setting_says(
     loop_runner(main)
 
 
+@one_loop
 def test_add_change_and_delete_with_an_inline_and_the_history(
     loop_runner: LoopRunner, admins_browser: Callable[[], Awaitable[Browser]]
 ) -> None:
@@ -204,6 +210,7 @@ def test_add_change_and_delete_with_an_inline_and_the_history(
     loop_runner(main)
 
 
+@one_loop
 def test_list_with_search_filter_dates_and_pages(
     loop_runner: LoopRunner, admins_browser: Callable[[], Awaitable[Browser]]
 ) -> None:
@@ -229,6 +236,7 @@ def test_list_with_search_filter_dates_and_pages(
     loop_runner(main)
 
 
+@one_loop
 def test_actions(loop_runner: LoopRunner, admins_browser: Callable[[], Awaitable[Browser]]) -> None:
     authors = [Author.objects.create(name=f"name {number}") for number in range(3)]
     chosen = {"_selected_action": [author.pk for author in authors[:2]]}

@@ -17,7 +17,7 @@ from django.urls import path
 from django_loom import await_, in_thread, on_loop
 from django_loom.asgi import get_asgi_application
 from django_loom.http import body as body_module
-from tests.db.stepping import before, cancelled_at, with_result
+from django_loom.testing import cancel_before, cancel_with_result, cancelled_at
 from tests.http.asgi import Connection, Message, chunk, end, scope_of, start
 from tests.loops import LoopRunner
 from tests.polling import aeventually
@@ -374,7 +374,7 @@ def test_an_os_error_of_the_view_is_an_error(loop_runner: LoopRunner) -> None:
     loop_runner(main)
 
 
-@pytest.mark.parametrize("cancel", [before, with_result])
+@pytest.mark.parametrize("cancel", [cancel_before, cancel_with_result])
 @pytest.mark.parametrize("url", ["/reads", "/streams_long"])
 def test_cancelled_at_each_suspension(
     loop_runner: LoopRunner, ends: list[str], tmp_path: Path, cancel: Any, url: str
@@ -400,7 +400,7 @@ def test_cancelled_at_each_suspension(
             async def operation(connection: Connection = connection) -> int:
                 return await serve(connection, url, "POST", content_length="6000")
 
-            task, steps = await cancelled_at(operation, cancel, lambda n, step=step: n == step)
+            task, steps = await cancelled_at(operation, step.__eq__, cancel)
             assert len(ends) == 2 * ends.count("started") == 2 * ends.count("finished")
             assert connection.overlaps == 0
             assert all(file.closed for file in (request._stream for request in requests()))

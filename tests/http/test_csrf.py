@@ -10,8 +10,11 @@ from django.test import override_settings
 from django.urls import path
 
 from django_loom import streaming_body
-from django_loom.asgi import get_asgi_application
+from tests.http.asgi import Connection, end, start
 from tests.loops import LoopRunner
+
+# Whether headers are enough is told by headers; how a body is awaited, by test_body.py.
+pytestmark = pytest.mark.one_loop
 
 SECRET = "a" * 32
 FORM = f"csrfmiddlewaretoken={SECRET}".encode()
@@ -42,34 +45,16 @@ CSRF = override_settings(
 
 async def post(view: Any, *, body: bytes = FORM, **headers: str) -> tuple[int, int]:
     """The status, and how many messages of the body were received."""
-    sent: list[dict[str, Any]] = []
-    received = 0
-
-    async def receive() -> dict[str, Any]:
-        nonlocal received
-        received += 1
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
     named = {
-        "host": "testserver",
         "cookie": f"csrftoken={SECRET}",
         "content-type": "application/x-www-form-urlencoded",
         "content-length": str(len(body)),
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "path": f"/{view.__name__}",
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in named.items() if value],
-    }
-    await get_asgi_application()(scope, receive, send)
-    return sent[0]["status"], received
+    connection = Connection(end(body))
+    given = [(name, value) for name, value in named.items() if value]
+    await start(connection, "POST", f"/{view.__name__}", given)
+    return connection.status, len(connection.taken)
 
 
 @pytest.mark.parametrize("view", [sync_view, streaming_view])

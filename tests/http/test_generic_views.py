@@ -31,7 +31,8 @@ from tests.http.client import Browser
 from tests.loops import LoopRunner
 from tests.testapp.models import Author, Book, Tag
 
-pytestmark = pytest.mark.usefixtures("db_tables")
+# Django's own code; its waits are those of tests/db.
+pytestmark = [pytest.mark.usefixtures("db_tables"), pytest.mark.one_loop]
 
 PAGES = {
     "form.html": "{% csrf_token %}{{ form }}",

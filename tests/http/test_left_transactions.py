@@ -20,7 +20,8 @@ from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.testapp.models import Author
 
-pytestmark = pytest.mark.usefixtures("db_tables", "sqlite_tables")
+# What the log tells; how a transaction is undone is in tests/db.
+pytestmark = [pytest.mark.usefixtures("db_tables", "sqlite_tables"), pytest.mark.one_loop]
 OFF = "Autocommit was off on database"
 BEGUN = "was open at the end of a unit of work"
 alias = "default"

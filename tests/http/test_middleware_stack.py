@@ -11,8 +11,8 @@ from django.urls import path
 from django.utils.deprecation import MiddlewareMixin
 
 from django_loom import await_
-from django_loom.asgi import get_asgi_application
 from django_loom.bridge import current_call
+from tests.http.asgi import get
 from tests.loops import LoopRunner
 
 saved: list[int] = []
@@ -35,20 +35,13 @@ urlpatterns = [path("", view)]
 
 
 async def request(middleware: int) -> None:
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request"}
-
-    async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            assert message["status"] == 200
-
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     with override_settings(
         ROOT_URLCONF=__name__,
         MIDDLEWARE=[f"{__name__}.Middleware"] * middleware,
+        ALLOWED_HOSTS=["testserver"],
         LOOM={"SYNC_VIEWS": "loop"},
     ):
-        await get_asgi_application()(scope, receive, send)
+        assert (await get("/")).status == 200
 
 
 @pytest.mark.usefixtures("saved_is_empty")

@@ -40,6 +40,9 @@ from tests.http.placed import (
 )
 from tests.loops import LoopRunner
 
+# Which place is meant is told by marks and settings; how it is reached, by test_view_threads.py.
+pytestmark = pytest.mark.one_loop
+
 MODES = ["thread", "loop"]
 MARKS = {"loop": on_loop, "thread": in_thread}
 PLACES = pytest.mark.parametrize("place", MARKS)

@@ -23,7 +23,7 @@ from django_loom.http import release as release_module
 from django_loom.http.body import RequestBody
 from django_loom.http.release import release
 from tests.http.asgi import Connection, request, start
-from tests.http.test_handler import DEFAULT_MIDDLEWARE
+from tests.http.handler_views import DEFAULT_MIDDLEWARE
 from tests.loops import LoopRunner
 
 WATCH_AFTER = "django_loom.http.body.WATCH_AFTER_SECONDS"

@@ -18,6 +18,9 @@ from django_loom.http.requests import LoomRequest
 from tests.http.asgi import Connection, chunk, end, post, request, start
 from tests.loops import LoopRunner
 
+# What Django makes of a body that is here; how one is awaited is in test_body.py.
+one_loop = pytest.mark.one_loop
+
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -108,6 +111,7 @@ def site() -> Iterator[None]:
         yield
 
 
+@one_loop
 @classes
 @pytest.mark.parametrize(
     ("url", "expected"),
@@ -128,6 +132,7 @@ def test_views_have_body_and_form(
     assert (answer.status, answer.content) == (200, expected)
 
 
+@one_loop
 @classes
 @pytest.mark.parametrize("url", ["loop", "thread", "async"])
 def test_a_body_that_is_too_large_has_its_status(

@@ -22,6 +22,9 @@ from django_loom.exceptions import BodyNotRead
 from tests.http.asgi import Connection, chunk, end, post, request, start
 from tests.loops import LoopRunner
 
+# What Django makes of a body that is here; how one is awaited is in test_body.py.
+one_loop = pytest.mark.one_loop
+
 FORM = "application/x-www-form-urlencoded"
 BINARY = "application/octet-stream"
 BIG = b"0123456789" * 1000
@@ -214,6 +217,7 @@ async def post_chunked(url: str, content: bytes, content_type: str) -> Connectio
     return await request("POST", url, pieces(content), headers)
 
 
+@one_loop
 @form_views
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("in_memory", [0, 2**20])
@@ -232,6 +236,7 @@ def test_forms_with_files(
     assert list(tmp_path.iterdir()) == []
 
 
+@one_loop
 @form_views
 @pytest.mark.parametrize("chunked", [False, True])
 def test_plain_forms(loop_runner: LoopRunner, view: str, chunked: bool) -> None:
@@ -243,6 +248,7 @@ def test_plain_forms(loop_runner: LoopRunner, view: str, chunked: bool) -> None:
     assert loop_runner(main).content == b'{"post": {"a": ["1", "2"]}, "files": {}}'
 
 
+@one_loop
 @body_views
 @pytest.mark.parametrize("body", [[], [b"one"], [b"one", b"two"]])
 def test_bodies(loop_runner: LoopRunner, view: str, body: list[bytes]) -> None:
@@ -260,6 +266,7 @@ def test_a_streaming_view_gets_the_pieces(loop_runner: LoopRunner) -> None:
     assert (answer.status, answer.content) == (200, b"one|two")
 
 
+@one_loop
 @pytest.mark.parametrize(
     ("ways", "expected"),
     [
@@ -311,6 +318,7 @@ def test_the_limit_of_a_body_in_memory(
         assert loop_runner(main).status == status
 
 
+@one_loop
 @body_views
 @pytest.mark.parametrize("announced", ["3", "99", "-5", "", *MALFORMED])
 def test_a_lying_length(loop_runner: LoopRunner, view: str, announced: str) -> None:
@@ -329,6 +337,7 @@ def test_a_lying_length(loop_runner: LoopRunner, view: str, announced: str) -> N
         loop_runner(main)
 
 
+@one_loop
 @form_views
 @pytest.mark.parametrize("content_type", [FORM, MULTIPART_CONTENT, BINARY])
 @pytest.mark.parametrize("chunked", [False, True])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -44,33 +46,50 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture(scope="session")
 def start(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """`start(database, LOOM's keys)` runs a server of this kind for the length of a block."""
+    return partial(start_server, tmp_path_factory.mktemp(kind.name), kind)
 
-    def start_server(
-        database: dict[str, Any], **loom: Any
-    ) -> AbstractContextManager[RunningServer]:
-        folder = tmp_path_factory.mktemp(kind.name)
-        with (folder / "sparse").open("wb") as sparse:
-            sparse.truncate(SPARSE_BYTES)
-        name = f"{kind.name}-{uuid.uuid4().hex[:8]}"
-        site = {"folder": str(folder), "name": name, "database": database, "loom": loom}
-        return running(kind, site)
 
-    return start_server
+def start_server(
+    folder: Path, kind: Kind, database: dict[str, Any], **loom: Any
+) -> AbstractContextManager[RunningServer]:
+    name = f"{kind.name}-{uuid.uuid4().hex[:8]}"
+    own = folder / name
+    own.mkdir()
+    with (own / "sparse").open("wb") as sparse:
+        sparse.truncate(SPARSE_BYTES)
+    site = {"folder": str(own), "name": name, "database": database, "loom": loom}
+    return running(kind, site)
 
 
 @pytest.fixture(scope="session")
-def server(start: Start, site_database: dict[str, Any]) -> Iterator[RunningServer]:
+def kept_servers(
+    site_database: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., RunningServer]]:
+    """`kept_servers(kind, LOOM's keys)`: a server that stays for all modules that want it.
+
+    pytest-xdist gives out one module after the other. What is made for each kind in turn would be
+    made again in each of them.
+    """
+    folder = tmp_path_factory.mktemp("servers")
+    with ExitStack() as block:
+
+        @cache
+        def kept(kind: str, **loom: Any) -> RunningServer:
+            return block.enter_context(start_server(folder, KINDS[kind], site_database, **loom))
+
+        yield kept
+
+
+@pytest.fixture
+def server(kept_servers: Callable[..., RunningServer], kind: Kind) -> RunningServer:
     """A server whose site has all defaults."""
-    with start(site_database) as started:
-        yield started
+    return kept_servers(kind.name)
 
 
-@pytest.fixture(scope="session")
-def strict_server(start: Start, site_database: dict[str, Any]) -> Iterator[RunningServer]:
+@pytest.fixture
+def strict_server(kept_servers: Callable[..., RunningServer], kind: Kind) -> RunningServer:
     """A server whose site takes 1 MiB of body, for which it waits a second."""
-    limits = {"MAX_BODY": 2**20, "BODY_TIMEOUT": 1.0, "BODY_RATE": 10**9}
-    with start(site_database, **limits) as started:
-        yield started
+    return kept_servers(kind.name, MAX_BODY=2**20, BODY_TIMEOUT=1.0, BODY_RATE=10**9)
 
 
 @pytest.fixture
