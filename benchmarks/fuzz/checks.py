@@ -15,6 +15,7 @@ import django_loom
 from benchmarks.fuzz.ledger import Ledger
 from benchmarks.fuzz.sessions import find_nothing
 from benchmarks.fuzz.worker import Worker
+from django_loom.db.pool_errors import describe
 from tests.testapp.models import Marker
 
 STUCK = 60.0  # seconds after which a cancelled task counts as hanging
@@ -33,11 +34,11 @@ class Checks:
         gc.collect()  # what a cancelled task has left for the collector
         pool = django_loom.pool()
         if not await _soon(lambda: pool.statistics().used == 0):
-            self._ledger.violated(f"connections are in use: {pool._describe()}")
+            self._ledger.violated(f"connections are in use: {describe(pool._state)}")
             return
         if pool.statistics().pinned:
             self._ledger.violated("a connection is still pinned")
-        for slot in list(pool._idle):
+        for slot in list(pool._state.idle):
             status = slot.connection.pgconn.transaction_status
             if status != TransactionStatus.IDLE:
                 self._ledger.violated(f"an idle connection of the pool is {status.name}")

@@ -87,8 +87,7 @@ class AsyncAtomic(AsyncContextDecorator):
         if opened.ended_around:
             opened.leave_ended(exc)
             return
-        if exc is not None and (_get_running_loop() is None or is_collecting()):
-            # The garbage collector closes the coroutine, and its loop is gone.
+        if exc is not None and _nothing_can_wait(exc, frame):
             opened.give_up(exc)
             return
         try:
@@ -142,6 +141,16 @@ class AsyncAtomic(AsyncContextDecorator):
 
 def _is_async_generator(frame: FrameType) -> bool:
     return bool(frame.f_code.co_flags & CO_ASYNC_GENERATOR)
+
+
+def _nothing_can_wait(exc: BaseException, frame: FrameType) -> bool:
+    """Tell if code that is left by an exception can't await anything.
+
+    The collector closes it, maybe after its loop has gone; or somebody closes the coroutine,
+    which then may not suspend: a generator may, for ``aclose()`` is awaited.
+    """
+    is_closed = isinstance(exc, GeneratorExit) and not _is_async_generator(frame)
+    return is_closed or _get_running_loop() is None or is_collecting()
 
 
 def _is_in_async_generator() -> bool:
