@@ -20,13 +20,13 @@ UV = [sys.executable, "-m", "uv"]
 PASSED, FAILED, MISSING = "passed", "FAILED", "not run: this interpreter is not there"
 
 
-SLOW = [f"--ignore=tests/{name}" for name in ("browser", "docs", "http/servers", "lab")]
+NOT_SLOW = ["--ignore=tests/docs", "--ignore=tests/lab", "-m", "not browser and not servers"]
 
 
 def main(arguments: list[str]) -> int:
     pairs = PAIRS
     if "--others" in arguments:
-        arguments = [each for each in arguments if each != "--others"] + SLOW
+        arguments = [each for each in arguments if each != "--others"] + NOT_SLOW
         own = "{}.{}".format(*sys.version_info)
         pairs = [pair for pair in PAIRS if pair[0] != own]
     results = {pair: test(*pair, arguments) for pair in pairs}
