@@ -93,6 +93,11 @@ REBINDINGS: tuple[Rebinding, ...] = (
     Rebinding(
         "django.middleware.csrf", "CsrfViewMiddleware._check_token", requests.csrf_before_body
     ),
+    Rebinding(
+        "django.http.response",
+        "StreamingHttpResponse._set_streaming_content",
+        requests.note_iterators,
+    ),
     Rebinding("django.utils.log", "AdminEmailHandler.send_mail", threads.in_thread_for("mail")),
     # Each module that has these names of its own.
     Rebinding("django.contrib.auth.hashers", "verify_password", _hash),

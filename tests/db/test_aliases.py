@@ -113,6 +113,52 @@ def test_two_taken_in_opposite_order_do_not_wait_for_each_other(
     loop_runner(main)
 
 
+@pytest.mark.usefixtures("sqlite_tables")
+@pytest.mark.parametrize("shares", ["a block", "a pin", "the turn to write"])
+def test_who_waits_for_a_turn_has_no_idle_connection_to_another_database(
+    loop_runner: LoopRunner, shares: str
+) -> None:
+    """Who has the turn needs that connection."""
+    alias = "sqlite" if shares == "the turn to write" else "default"
+
+    def has_turn(other: str, entered: asyncio.Event, has_other: asyncio.Event) -> None:
+        with transaction.atomic(alias):
+            Author.objects.using(alias).create(name="Ann")
+            entered.set()
+            await_(has_other.wait())
+            ask("SELECT 1", using=other)
+
+    def waits(other: str, entered: asyncio.Event, has_other: asyncio.Event) -> None:
+        await_(entered.wait())
+        ask("SELECT 1", using=other)
+        has_other.set()
+        Author.objects.using(alias).create(name="Ben")
+
+    async def both(other: str) -> None:
+        events = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_sync(has_turn, other, *events))
+            group.create_task(run_sync(waits, other, *events))
+
+    def pinned(other: str) -> None:
+        with django_loom.pin(alias):
+            await_(both(other))
+
+    async def main() -> None:
+        with second_alias("other", OPTIONS={"pool": {"max_size": 1, "timeout": 2}}) as other:
+            if shares == "a block":
+                async with django_loom.atomic():
+                    await both(other)
+            elif shares == "a pin":
+                await run_sync(pinned, other)
+            else:
+                await both(other)
+            await aeventually(lambda: in_use(alias) + in_use(other) == 0)
+        assert await Author.objects.using(alias).acount() == 2
+
+    loop_runner(main)
+
+
 def test_transactions_on_both_end_independently(loop_runner: LoopRunner) -> None:
     async def body() -> None:
         async with django_loom.atomic("default"):

@@ -7,7 +7,8 @@ import gc
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from contextvars import Context
 from typing import Any
 
@@ -269,6 +270,87 @@ def test_pin_keeps_one_connection_and_resets_it(loop_runner: LoopRunner) -> None
         assert await run_sync(in_sync_code) == "hidden"
         await aeventually(lambda: (in_use(), pinned()) == (0, 0))
         assert {await aask(TAG) for _ in range(5)} <= {None, ""}
+
+    loop_runner(main)
+
+
+@pytest.fixture(params=["with", "exit stack", "one object"])
+def pin_block(request: pytest.FixtureRequest) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """What makes a block of pin() for a task."""
+    one = django_loom.pin()
+
+    @asynccontextmanager
+    async def block() -> AsyncIterator[None]:
+        own = one if request.param == "one object" else django_loom.pin()
+        async with AsyncExitStack() as stack:
+            if request.param == "exit stack":
+                await stack.enter_async_context(one)
+                yield
+            else:
+                async with own:
+                    yield
+
+    return block
+
+
+@pytest.mark.usefixtures("hiding")
+@pytest.mark.parametrize("in_unit", [True, False])
+def test_a_block_of_pin_keeps_its_session_when_another_ends(
+    loop_runner: LoopRunner,
+    in_unit: bool,
+    pin_block: Callable[[], AbstractAsyncContextManager[None]],
+) -> None:
+    async def first(entered: asyncio.Event, both: asyncio.Event) -> None:
+        async with pin_block():
+            entered.set()
+            await both.wait()
+
+    async def second(entered: asyncio.Event, both: asyncio.Event, left: asyncio.Event) -> None:
+        await entered.wait()
+        async with pin_block():
+            await run_sync(execute, HIDDEN)
+            both.set()
+            await left.wait()
+            assert await aask(TAG) == "hidden"
+
+    async def main() -> None:
+        entered, both, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        with unit_of_work() if in_unit else nullcontext():
+            task = asyncio.create_task(second(entered, both, left))
+            await asyncio.create_task(first(entered, both))
+            left.set()
+            await task
+            assert await aask(TAG) in (None, "")
+        await aeventually(lambda: (in_use(), pinned()) == (0, 0))
+
+    loop_runner(main)
+
+
+@pytest.mark.usefixtures("hiding")
+def test_calls_beside_each_other_share_one_object_of_pin(loop_runner: LoopRunner) -> None:
+    shared = django_loom.pin()
+
+    def first(entered: asyncio.Event, both: asyncio.Event) -> None:
+        with shared:
+            entered.set()
+            await_(both.wait())
+
+    def second(entered: asyncio.Event, both: asyncio.Event, left: asyncio.Event) -> Any:
+        await_(entered.wait())
+        with shared, shared:
+            execute(HIDDEN)
+            both.set()
+            await_(left.wait())
+            return ask(TAG)
+
+    async def main() -> None:
+        entered, both, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        with unit_of_work():
+            task = asyncio.create_task(run_sync(second, entered, both, left))
+            await run_sync(first, entered, both)
+            left.set()
+            assert await task == "hidden"
+        await aeventually(lambda: (in_use(), pinned()) == (0, 0))
 
     loop_runner(main)
 

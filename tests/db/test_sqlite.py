@@ -314,3 +314,31 @@ def test_a_database_in_memory_survives_a_cancelled_transaction(loop_runner: Loop
         assert [author.name async for author in authors.all()] == ["kept"]
 
     loop_runner(main)
+
+
+def test_who_waits_to_write_keeps_the_connection_to_write_on(loop_runner: LoopRunner) -> None:
+    """Else the one writer would wait for a connection, and those who have it for the writer."""
+
+    def write_in_block(waits: asyncio.Event, has_turn: asyncio.Event) -> None:
+        with transaction.atomic("sqlite"):
+            AUTHORS.create(name="Ann")
+            has_turn.set()
+            await_(waits.wait())
+
+    def write(waits: asyncio.Event, has_turn: asyncio.Event) -> None:
+        await_(has_turn.wait())
+        with connections["sqlite"].cursor() as cursor:
+            cursor.execute("SELECT 1")
+            before = connections["sqlite"].lease_here()
+            waits.set()
+            cursor.execute("INSERT INTO testapp_author (name) VALUES ('Ben')")
+            assert connections["sqlite"].lease_here() is before
+
+    async def main() -> None:
+        events = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_sync(write_in_block, *events))
+            group.create_task(run_sync(write, *events))
+        await aeventually(lambda: in_use("sqlite") == 0)
+
+    loop_runner(main)

@@ -6,22 +6,25 @@ import asyncio
 import contextvars
 import gc
 import threading
+from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
+from zoneinfo import ZoneInfo
 
 import greenlet
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.db.utils import DatabaseErrorWrapper, load_backend
 
 import django_loom
 from django_loom import await_, run_sync
 from django_loom.bridge import Unit, unit_of_work
-from django_loom.db import flows
+from django_loom.db import flows, parking
 from django_loom.db.scopes import scopes_variable
 from django_loom.db.storage import _KEY
 from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use, let_others_run, meet
@@ -31,6 +34,7 @@ from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
 UNITS = 20
+TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 def present() -> Any:
@@ -167,12 +171,72 @@ CHANGES = {
     "a wrapper of statements": lambda: present().execute_wrappers.append(lambda *a: a[0](*a[1:])),
     "kept by somebody": lambda: present(),
     "a kept method": lambda: present().cursor,
+    "a kept list of wrappers": lambda: present().execute_wrappers,
+    "a replaced list of wrappers": lambda: setattr(present(), "execute_wrappers", []),
+    "kept operations": lambda: present().ops,
+    "kept features": lambda: present().features,
+    "operations in a weak reference": lambda: ref(present().ops),
+    "a kept error wrapper": lambda: present().wrap_database_errors,
+    "a replaced error wrapper": lambda: setattr(
+        present(), "wrap_database_errors", DatabaseErrorWrapper(present())
+    ),
+    "a time zone": lambda: setattr(present(), "timezone", TOKYO),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_an_object_that_was_changed_or_kept_serves_no_other_unit(change: Any) -> None:
     assert not asyncio.run(serves_the_next_unit(change))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [("connection", "timezone_name"), ("features", "uses_server_side_binding"), ("ops", "_cache")],
+)
+def test_a_value_that_code_has_put_in_place_of_a_kept_one_is_its_units(
+    owner: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "_parked", defaultdict(deque))
+
+    def owned() -> dict[str, Any]:
+        ask("SELECT 1")
+        return vars(present() if owner == "connection" else getattr(present(), owner))
+
+    def change() -> None:
+        owned()[name] = "Asia/Tokyo"
+
+    async def main() -> None:
+        with unit_of_work():
+            await run_sync(change)
+        with unit_of_work():
+            assert (await run_sync(owned)).get(name) is None
+
+    asyncio.run(main())
+
+
+def test_an_engine_whose_objects_have_a_dict_makes_one_for_each_unit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain_class = load_backend(connections.settings["default"]["ENGINE"]).DatabaseWrapper
+    made = plain_class.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, **kwargs)
+        self.tags = {}
+
+    def tag() -> dict[str, str]:
+        found = dict(present().tags)
+        present().tags["user"] = "ann"
+        return found
+
+    async def main() -> None:
+        for _ in range(2):
+            with unit_of_work():
+                assert await run_sync(tag) == {}
+
+    monkeypatch.setattr(parking, "_parked", defaultdict(deque))
+    monkeypatch.setattr(plain_class, "__init__", __init__)
+    asyncio.run(main())
 
 
 def test_a_kept_object_is_refused_in_other_units_and_in_plain_threads() -> None:

@@ -12,7 +12,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django_loom.exceptions import ClientDisconnected
 from django_loom.http.responses import (
     CHUNK_BYTES,
-    send_async_content,
+    iterators_closed,
     send_head,
     send_no_content,
     send_parts,
@@ -124,7 +124,8 @@ def test_the_views_own_generator_is_closed_when_the_sending_fails(
             raise ConnectionResetError
 
         with pytest.raises(ConnectionResetError):
-            await send_async_content(response, send)
+            async with iterators_closed(response):
+                await send_parts(response.streaming_content, send)
         assert closed == [True]
 
     loop_runner(main)

@@ -57,9 +57,14 @@ class FlowEnd:
 class _Leases(dict[Lease, "LeasedDatabaseMixin"]):
     """The leases that one flow has."""
 
-    def before_wait(self) -> None:
-        """Give back the connections that nothing is open on."""
+    def before_wait(self, kept: Lease | None = None) -> None:
+        """Give back the connections that nothing is open on.
+
+        :param kept: of which the code has use after the wait.
+        """
         leases = list(self.items())
+        if kept is not None:
+            leases = [each for each in leases if each[0] is not kept]
         try:
             for lease, wrapper in leases:
                 wrapper.give_back_if_idle(lease)
@@ -189,12 +194,15 @@ def ends_at_once() -> bool:
     return current_call() is None and not _thread.leases.jobs
 
 
-def before_wait() -> None:
-    """Give back what nothing needs while the calling code waits for one connection more."""
+def before_wait(kept: Lease | None = None) -> None:
+    """Give back what nothing needs while the calling code waits for a connection, or a turn.
+
+    :param kept: of which the code has use after the wait.
+    """
     call = current_call()
     leases: Any = _thread.leases if call is None else (call.resources or {}).get(_KEY)
     if leases:
-        leases.before_wait()
+        leases.before_wait(kept)
 
 
 def forget_in_child() -> None:

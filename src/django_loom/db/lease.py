@@ -42,6 +42,7 @@ class Lease:
     # Rarely other than that.
     cursors_in_block: WeakSet[ServerSideCursor] | None = None
     is_changed = False  # its session, where no statement tells of it
+    pin_blocks: set[object] | None = None  # the open blocks of pin(), where one has pinned it
     is_pinned_by_transaction = False  # without a block; the pin ends with that
     is_left = False  # by its thread, which has ended in a block
     is_stand_in = False  # for a pinned lease, where a block is open on that

@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict, deque
+from itertools import chain
+from operator import is_
 from sys import getrefcount
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
 from django.core.signals import setting_changed
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.functional import cached_property
 
 from django_loom.bridge import Unit
@@ -23,11 +27,14 @@ from django_loom.bridge import Unit
 if TYPE_CHECKING:
     from .leased import LeasedDatabaseMixin
 
+from_iterable, _values = chain.from_iterable, dict.values
 # As many as units ever ran at once, up to this.
 _MAX_PARKED = 1000
 _parked: defaultdict[str, deque[Any]] = defaultdict(lambda: deque(maxlen=_MAX_PARKED))
 
 _HELPERS = ("client", "creation", "features", "introspection", "ops", "validation")
+# What else code may have kept, and would change for the next unit, or find it by.
+_OWN_PARTS = ("_execute_wrappers", "_queries_log", "wrap_database_errors")
 # Without the interpreter's lock, a count of references is not exact.
 _COUNTS_ARE_EXACT = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -37,51 +44,79 @@ def _count_of_owner() -> int:
     return getrefcount(of_unit["alias"])
 
 
-_OF_OWNER = _count_of_owner()  # measured, for it depends on the interpreter's version
+# Who has it when its unit parts with it: its unit, which is measured, for that depends on the
+# interpreter's version; each helper and what we remember of it; and its error wrapper.
+_OF_OWNERS = _count_of_owner() + 2 * len(_HELPERS) + 1
 
-# What a use changes, and the next one cannot notice.
-_COUNTERS = {
-    "_cache",  # of ops: the module of compilers
-    "_named_cursor_idx",
-    "_thread_ident",
+_LASTING = (bool, int, float, str, bytes, type(None), type, ModuleType)
+# What Django and we put on each new object, and what is empty or the same when it is parked.
+_KNOWN_PARTS = {
+    *_HELPERS,
+    *_OWN_PARTS,
+    "_thread_sharing_lock",
+    "connection",  # of a helper
+    "engine",
     "leases",
     "outliving",
-    "unit",
+    "plain_lease",
+    "pool_options",
+    "settings_dict",
+    "snapshot",
+    "timezone",
 }
 
 
 class _Snapshot:
     """What an untouched connection object and its helpers have."""
 
-    __slots__ = ("helpers", "kind", "kinds", "of_helpers", "own", "owner")
+    __slots__ = ("counts", "helpers", "kinds", "owner", "parts", "values")
 
     def __init__(self, wrapper: LeasedDatabaseMixin) -> None:
         wrapper.snapshot = self  # a part of what it has, so comparing finds it the same
         self.owner = id(wrapper)  # a copy has it as well, and is not the one
-        self.own = dict(wrapper.__dict__)
         self.helpers = [getattr(wrapper, name) for name in _HELPERS]
-        self.of_helpers = [dict(vars(helper)) for helper in self.helpers]
-        # Their classes, too, which code may change.
-        self.kind = type(wrapper)
-        self.kinds = [type(helper) for helper in self.helpers]
+        owners = (wrapper, *self.helpers)
+        self.kinds = [*map(type, owners)]  # their classes, too, which code may change
+        self.values = [dict(vars(owner)) for owner in owners]
+        self.parts = [*self.helpers, *(getattr(wrapper, name) for name in _OWN_PARTS)]
+        self.counts = _counts(self.parts)  # nobody else has them so far
+
+
+def _counts(parts: list[Any]) -> list[int]:
+    return [*map(getrefcount, parts), *map(getweakrefcount, parts)]
 
 
 def remember(wrapper: LeasedDatabaseMixin) -> None:
     """Take a connection object that was just made for untouched."""
+    # Made now, for nearly each use of the object needs them.
+    wrapper.wrap_database_errors  # noqa: B018
+    if type(wrapper).timezone is BaseDatabaseWrapper.timezone:  # which asks the settings only
+        wrapper.timezone  # noqa: B018
     unit, wrapper.unit = wrapper.unit, None
-    _Snapshot(wrapper)
+    # An ENGINE gives its object a dict → a unit puts something in → we compare dicts, which are
+    # the same → so such an object is for one unit only.
+    if all(map(_is_lasting, (wrapper, *(getattr(wrapper, name) for name in _HELPERS)))):
+        _Snapshot(wrapper)
     wrapper.unit = unit
 
 
+def _is_lasting(owner: Any) -> bool:
+    """Tell if no value that an object has can change in itself, unknown to us."""
+    return all(
+        name in _KNOWN_PARTS or isinstance(value, _LASTING) for name, value in vars(owner).items()
+    )
+
+
 def park(of_unit: dict[str, Any], alias: str) -> None:
-    """Keep a connection object for the next unit, unless somebody has it or has changed it."""
+    """Keep a connection object for the next unit, unless somebody has it or has changed it.
+
+    :param of_unit: has it, and no lease of it is left.
+    """
     references = getrefcount(of_unit[alias])
     wrapper = of_unit[alias]
-    # Each of its helpers has it, and so has what we remember of each.
-    expected = _OF_OWNER + 2 * len(_HELPERS) + ("wrap_database_errors" in wrapper.__dict__)
-    if references != expected or getweakrefcount(wrapper) or not _COUNTS_ARE_EXACT:
+    if references != _OF_OWNERS or getweakrefcount(wrapper) or not _COUNTS_ARE_EXACT:
         return
-    if wrapper.leases or wrapper.pinned is not None or wrapper._execute_wrappers:
+    if wrapper._execute_wrappers:
         return
     wrapper.unit = None
     wrapper._queries_log.clear()
@@ -107,31 +142,38 @@ def adopt(alias: str, unit: Unit) -> LeasedDatabaseMixin | None:
 
 
 def _is_untouched(wrapper: Any, snapshot: _Snapshot) -> bool:
-    if type(wrapper) is not snapshot.kind:
+    owners = (wrapper, *snapshot.helpers)
+    # A unit keeps `connection.ops` or the list of execute wrappers → it changes that in the
+    # midst of another unit → who has a part has the object.
+    if [*map(type, owners)] != snapshot.kinds or _counts(snapshot.parts) != snapshot.counts:
         return False
-    if wrapper.__dict__ != snapshot.own:
-        if not _is_same(wrapper, snapshot.own):
-            return False
-        snapshot.own = dict(wrapper.__dict__)  # with what was worked out since, and is kept
-    helpers = snapshot.helpers  # it still has these
-    if [*map(type, helpers)] != snapshot.kinds:
-        return False
-    if [*map(vars, helpers)] != snapshot.of_helpers:
-        if not all(map(_is_same, helpers, snapshot.of_helpers)):
-            return False
-        snapshot.of_helpers = [dict(vars(helper)) for helper in helpers]
-    return True
+    present: list[Any] = [*map(vars, owners)]
+    if _are_same(present, snapshot.values):
+        return True
+    for owner, before in zip(owners, snapshot.values, strict=True):
+        _drop_kept(owner, before)
+    return _are_same(present, snapshot.values)
 
 
-def _is_same(owner: Any, before: dict[str, Any]) -> bool:
-    """Tell if an object has what it had, but for what says nothing of who has used it."""
-    kind, present = type(owner), vars(owner)
-    return all(name in present for name in before) and all(
-        before.get(name, before) is value
-        or name in _COUNTERS
-        or isinstance(getattr(kind, name, None), cached_property)
-        for name, value in present.items()
+def _are_same(present: list[dict[str, Any]], before: list[dict[str, Any]]) -> bool:
+    # Not what is only equal, as somebody's empty list of execute wrappers is.
+    values, values_before = map(_values, present), map(_values, before)
+    return [*map(list, present)] == [*map(list, before)] and all(
+        map(is_, from_iterable(values), from_iterable(values_before))
     )
+
+
+def _drop_kept(owner: Any, before: dict[str, Any]) -> None:
+    """Drop what a use has worked out, but for the module of compilers, which is the process's."""
+    kind, present = type(owner), vars(owner)
+    # Code sets `connection.timezone` → it looks as if its property had worked it out, and the
+    # next unit would have it → that one works it out for itself.
+    for name in present.keys() - before.keys():
+        if name == "_named_cursor_idx" or isinstance(getattr(kind, name, None), cached_property):
+            del present[name]
+    compilers = sys.modules.get(getattr(owner, "compiler_module", ""))
+    if compilers is not None and present.get("_cache") is compilers:
+        before["_cache"] = compilers  # of ops
 
 
 def _forget_all(**kwargs: Any) -> None:

@@ -19,14 +19,27 @@ if TYPE_CHECKING:
 class PinnedLeases(LeasesBase):
     """Pins a connection to its unit, and makes its session what it was."""
 
-    def pin_here(self) -> Lease:
-        """Let the calling code's connection belong to the unit from now on."""
+    def begin_pin(self, block: object) -> set[object] | None:
+        """Let the calling code's connection belong to the unit while a block is open.
+
+        :return: the blocks that keep it so; None if a statement has pinned it, to the end.
+        """
         self.ensure_connection()
         lease = self.lease_here()
+        # A plain thread pins nothing, but notes that it has changed the session.
+        is_changed = self.pinned is not None or (self.unit is None and lease.is_changed)
         self.pin(lease)
         if lease.pin is not None and not lease.is_needed and self.is_in_library_thread():
             self.end_flow_of(lease)  # the block may end in another thread
-        return self.pinned or lease
+        lease = self.pinned or lease
+        lease.is_changed = True
+        if not is_changed:
+            lease.pin_blocks = set()
+        # A second task enters a block on the pin → the first, which has pinned it, leaves its
+        # own → the second would go on in a clean session → the last one to leave ends the pin.
+        if lease.pin_blocks is not None:
+            lease.pin_blocks.add(block)
+        return lease.pin_blocks
 
     def pin(self, lease: Lease) -> None:
         """Let a connection belong to the unit: all its code uses it, in turns."""
@@ -93,12 +106,18 @@ class PinnedLeases(LeasesBase):
         with turns.turn(lease, self):
             return action(*args)
 
-    def end_pin(self) -> None:
-        """End the pin of a block: its session is reset before anybody else gets it."""
+    def end_pin(self, blocks: set[object]) -> None:
+        """End the pin of blocks: its session is reset before anybody else gets it.
+
+        :param blocks: of ``begin_pin()``; all have ended.
+        """
         # A plain thread's was never pinned.
-        lease = self.present_lease() if self.unit is None else self.unpin()
-        if lease is None:
-            return
+        lease = self.present_lease() if self.unit is None else self.pinned
+        if lease is None or lease.pin_blocks is not blocks:
+            return  # it has ended with its connection; another may have come since
+        lease.pin_blocks = None
+        if self.unit is not None:
+            self.unpin()
         if lease.flow is not None:
             if self.is_in_library_thread() and not lease.is_needed:
                 self.end_flow_of(lease)

@@ -90,6 +90,7 @@ class TakenLeases(LeasesBase):
         # Its scope hands out the turns of the lease that it was made for → the unit's end
         # would take another lock, and give the connection back below a thread.
         lease.share_turn(before)
+        lease.pin_blocks = before.pin_blocks
         lease.pin.lease = self.pinned = lease
         self.share(lease)
 

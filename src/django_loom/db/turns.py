@@ -17,6 +17,7 @@ from typing import Any
 from django_loom.bridge import Lock, current_call, suspend
 from django_loom.exceptions import TransactionBusy
 
+from . import flows
 from .lease import Lease
 from .scopes import Scope, innermost
 
@@ -46,7 +47,7 @@ def take_turn(lease: Lease, wrapper: Any, *, to_close: bool = False) -> Scope | 
         if to_close:
             scope = _innermost_left(scope)
         try:
-            is_ours = scope.mutex.acquire(wrapper.lease_timeout)
+            is_ours = scope.mutex.acquire_nowait() or _wait_for(scope.mutex, wrapper)
         except BaseException:
             # Cancelled when the turn had just been handed over: who gave it up believed that
             # we need the connection.
@@ -81,9 +82,24 @@ def _innermost_left(scope: Scope) -> Scope:
     return scope
 
 
-def wait_to_write(wrapper: Any, writers: Lock) -> None:
-    """Wait for the turn to write, where a database has one writer at a time."""
-    if not writers.acquire(wrapper.lease_timeout):
+def _wait_for(mutex: Lock, wrapper: Any, kept: Lease | None = None) -> bool:
+    """Wait until a mutex is ours; tell if it is.
+
+    :param kept: a lease that the code is to use then.
+    """
+    # We have an idle connection to another database → who has the turn here waits for one to
+    # that, and for us → both until the timeout → first it goes back, as at any other wait.
+    flows.before_wait(kept)
+    return mutex.acquire(wrapper.lease_timeout)
+
+
+def wait_to_write(wrapper: Any, writers: Lock, kept: Lease | None = None) -> None:
+    """Wait for the turn to write, where a database has one writer at a time.
+
+    :param kept: a lease that is to write, and may be idle. To take another then would be to
+        wait for a connection while nobody else can write.
+    """
+    if not writers.acquire_nowait() and not _wait_for(writers, wrapper, kept):
         raise TransactionBusy(
             f"Another transaction has been writing to database {wrapper.alias!r} for more than "
             f"{wrapper.lease_timeout:g} s (OPTIONS['pool']['timeout']); it has one writer at a "

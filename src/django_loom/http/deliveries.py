@@ -13,7 +13,7 @@ from django_loom.bridge import run_sync
 from .files import FilePart, send_file
 from .placement import runs_in_thread
 from .requests import LoomRequest
-from .responses import Send, send_async_content, send_head, send_no_content
+from .responses import Send, iterators_closed, send_head, send_no_content, send_parts
 from .streams import SyncStreams
 
 Scope = dict[str, Any]
@@ -44,8 +44,9 @@ class HeadDelivery:
     async def send(self, send: Send) -> None:
         """Send head and content, and close the response in a greenlet."""
         try:
-            await send_head(self.response, send)
-            await self.send_content(send)
+            async with iterators_closed(self.response):
+                await send_head(self.response, send)
+                await self.send_content(send)
         finally:
             self._at_the_end()
             await run_sync(self.response.close)
@@ -60,7 +61,7 @@ class AsyncDelivery(HeadDelivery):
 
     async def send_content(self, send: Send) -> None:
         """Send part by part."""
-        await send_async_content(self.response, send)
+        await send_parts(self.response.streaming_content, send)
 
 
 class FileDelivery(HeadDelivery):

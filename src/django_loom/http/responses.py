@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from contextvars import copy_context
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from django_loom.exceptions import ClientDisconnected, ThreadsBusy
@@ -20,6 +20,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 logger = logging.getLogger("django_loom")
 
+# What a response has of ours: the async iterators that it was given, the first one first.
+ASYNC_ITERATORS = "_loom_async_iterators"
 # Beyond this a body goes in parts, so that a slow client's server need not copy it whole.
 CHUNK_BYTES = 2**18
 
@@ -84,15 +86,16 @@ async def send_parts(parts: AsyncIterator[bytes], send: Send) -> None:
     await send({"type": "http.response.body"})
 
 
-async def send_async_content(response: StreamingHttpResponse, send: Send) -> None:
-    """Send what an async iterator gives, and close it, however the sending ends."""
-    iterator = response._iterator
-    try:
-        await send_parts(response.streaming_content, send)
-    finally:
-        # The content is a generator of Django's around the view's, which it leaves open.
+def iterators_closed(response: HttpResponseBase) -> AsyncExitStack:
+    """Close, at the end of a block, each async iterator that a response was ever given."""
+    # Middleware, as Django's for gzip, puts a generator around the view's → the client leaves,
+    # and only the outer one is closed → the loop would close the view's when it finds it free,
+    # after its unit, in another tenant's session → each is closed here, the outermost first.
+    stack = AsyncExitStack()
+    for iterator in getattr(response, ASYNC_ITERATORS, ()):
         if hasattr(iterator, "aclose"):
-            await iterator.aclose()
+            stack.push_async_callback(iterator.aclose)
+    return stack
 
 
 def busy_response(request: HttpRequest, refusal: ThreadsBusy) -> HttpResponse:

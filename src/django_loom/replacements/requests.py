@@ -78,3 +78,21 @@ def remote_user_by_header(original: Any) -> Any:
             original(self, request)
 
     return process_request
+
+
+def note_iterators(original: Any) -> Any:
+    """Let a streamed response know each iterator that it is to close.
+
+    By itself it knows those that have a ``close()`` and are no iterator of another object.
+    """
+    from django_loom.http.responses import ASYNC_ITERATORS
+
+    @wraps(original)
+    def _set_streaming_content(self: Any, value: Any) -> None:
+        original(self, value)
+        if self.is_async:
+            vars(self).setdefault(ASYNC_ITERATORS, []).append(self._iterator)
+        elif not hasattr(value, "close") and hasattr(self._iterator, "close"):
+            self._resource_closers.append(self._iterator.close)
+
+    return _set_streaming_content

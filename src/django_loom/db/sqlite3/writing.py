@@ -28,7 +28,7 @@ class WritingCursorMixin(FetchingCursorMixin):
         writers = db.writers()
         if writers is None or not db.get_autocommit():
             return super()._run(execute, args)
-        turns.wait_to_write(db, writers)
+        turns.wait_to_write(db, writers, db.lease_here())
         try:
             return super()._run(execute, args)
         finally:
