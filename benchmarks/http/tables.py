@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import namedtuple_row
 
@@ -11,7 +11,9 @@ from benchmarks import harness
 from benchmarks.database import Target
 from benchmarks.http import answers
 from benchmarks.http.peers import PEERS, specification
-from benchmarks.http.servers import Server
+
+if TYPE_CHECKING:  # it imports what older revisions of the package do not have
+    from benchmarks.http.servers import Server
 
 NAPS = """
 CREATE VIEW bench_nap_20 AS SELECT id, pg_sleep(0.02)::text AS nap FROM bench_book;

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict, deque
-from itertools import chain
-from operator import is_
+from operator import is_, itemgetter
 from sys import getrefcount
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,6 @@ from django_loom.bridge import Unit
 if TYPE_CHECKING:
     from .leased import LeasedDatabaseMixin
 
-from_iterable, _values = chain.from_iterable, dict.values
 # As many as units ever ran at once, up to this.
 _MAX_PARKED = 1000
 _parked: defaultdict[str, deque[Any]] = defaultdict(lambda: deque(maxlen=_MAX_PARKED))
@@ -35,6 +33,7 @@ _parked: defaultdict[str, deque[Any]] = defaultdict(lambda: deque(maxlen=_MAX_PA
 _HELPERS = ("client", "creation", "features", "introspection", "ops", "validation")
 # What else code may have kept, and would change for the next unit, or find it by.
 _OWN_PARTS = ("_execute_wrappers", "_queries_log", "wrap_database_errors")
+_own_parts_of = itemgetter(*_OWN_PARTS)
 # Without the interpreter's lock, a count of references is not exact.
 _COUNTS_ARE_EXACT = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -69,7 +68,7 @@ _KNOWN_PARTS = {
 class _Snapshot:
     """What an untouched connection object and its helpers have."""
 
-    __slots__ = ("counts", "helpers", "kinds", "owner", "parts", "values")
+    __slots__ = ("counts", "helpers", "kinds", "own_parts", "owner", "parts", "values")
 
     def __init__(self, wrapper: LeasedDatabaseMixin) -> None:
         wrapper.snapshot = self  # a part of what it has, so comparing finds it the same
@@ -78,7 +77,8 @@ class _Snapshot:
         owners = (wrapper, *self.helpers)
         self.kinds = [*map(type, owners)]  # their classes, too, which code may change
         self.values = [dict(vars(owner)) for owner in owners]
-        self.parts = [*self.helpers, *(getattr(wrapper, name) for name in _OWN_PARTS)]
+        self.own_parts = _own_parts_of(vars(wrapper))
+        self.parts = [*self.helpers, *self.own_parts]
         self.counts = _counts(self.parts)  # nobody else has them so far
 
 
@@ -148,18 +148,18 @@ def _is_untouched(wrapper: Any, snapshot: _Snapshot) -> bool:
     if [*map(type, owners)] != snapshot.kinds or _counts(snapshot.parts) != snapshot.counts:
         return False
     present: list[Any] = [*map(vars, owners)]
-    if _are_same(present, snapshot.values):
+    if _are_same(present, snapshot):
         return True
     for owner, before in zip(owners, snapshot.values, strict=True):
         _drop_kept(owner, before)
-    return _are_same(present, snapshot.values)
+    return _are_same(present, snapshot)
 
 
-def _are_same(present: list[dict[str, Any]], before: list[dict[str, Any]]) -> bool:
-    # Not what is only equal, as somebody's empty list of execute wrappers is.
-    values, values_before = map(_values, present), map(_values, before)
-    return [*map(list, present)] == [*map(list, before)] and all(
-        map(is_, from_iterable(values), from_iterable(values_before))
+def _are_same(present: list[dict[str, Any]], snapshot: _Snapshot) -> bool:
+    # What is only equal will not do, as somebody's empty list of execute wrappers; but all else
+    # that is the object's own cannot change in itself, or is compared by what it is.
+    return present == snapshot.values and all(
+        map(is_, _own_parts_of(present[0]), snapshot.own_parts)
     )
 
 
