@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import io
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -297,15 +297,38 @@ def test_a_block_that_is_cancelled_while_its_thread_enters_it_is_left(
 # Blocks of async code have the thread's one connection for themselves.
 
 
+async def nothing(alias: str) -> None:
+    """Begin with no block."""
+
+
+async def a_block(alias: str) -> None:
+    await in_atomic(alias, "before")
+
+
+async def rows_in_a_block(alias: str) -> AsyncIterator[int]:
+    async with django_loom.atomic(alias):
+        await by_orm(alias, "undone")
+        yield 1
+        yield 2
+
+
+async def a_left_block(alias: str) -> None:
+    async for _ in rows_in_a_block(alias):
+        break
+    await by_orm(alias, "before")
+
+
+@pytest.mark.parametrize("first", [nothing, a_block, a_left_block])
 @each_write
 def test_what_is_beside_a_block_waits_for_its_end(
-    alias: str, write: Callable[..., Awaitable[None]]
+    alias: str, write: Callable[..., Awaitable[None]], first: Callable[[str], Awaitable[None]]
 ) -> None:
     """But what the user's own sync_to_async() runs, which is in it, as in any thread."""
-    begun = asyncio.Event()
+    ready, begun = asyncio.Event(), asyncio.Event()
     order: list[str] = []
 
     async def block() -> None:
+        await ready.wait()
         async with django_loom.atomic(alias):
             await by_orm(alias, "undone")
             begun.set()
@@ -314,6 +337,8 @@ def test_what_is_beside_a_block_waits_for_its_end(
             raise ZeroDivisionError
 
     async def beside() -> None:
+        await first(alias)
+        ready.set()
         await begun.wait()
         await write(alias, "beside")
         order.append("beside")
@@ -325,7 +350,7 @@ def test_what_is_beside_a_block_waits_for_its_end(
     async_to_sync(main)()
     if write is not by_sync_to_async:
         assert order == ["block", "beside"]
-        assert names(alias) == ["beside"]
+        assert names(alias) == ([] if first is nothing else ["before"]) + ["beside"]
 
 
 def test_blocks_come_one_after_the_other_and_nested_ones_too(alias: str) -> None:
@@ -393,14 +418,8 @@ def _impatient(alias: str) -> Any:
 
 
 def test_a_generator_that_is_left_in_its_block_harms_nobody(alias: str) -> None:
-    async def rows() -> Any:
-        async with django_loom.atomic(alias):
-            await by_orm(alias, "undone")
-            yield 1
-            yield 2
-
     async def main() -> None:
-        async for _ in rows():
+        async for _ in rows_in_a_block(alias):
             break
         await by_orm(alias, "after")
 
