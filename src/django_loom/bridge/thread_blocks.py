@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from django_loom.exceptions import TransactionBusy
 
 from . import waiting_threads
+from .variables import context_variable
 
 _TIMEOUT = 30.0  # seconds, until who has begun a block says how long
 
@@ -75,7 +76,7 @@ class ThreadBlock:
             _variable.set(before)
 
 
-_variable: ContextVar[ThreadBlock | None] = ContextVar("loom_thread_block", default=None)
+_variable: ContextVar[ThreadBlock | None] = context_variable("loom_thread_block", None)
 # All the code of a domain, while a block is open in it. Mostly there is none.
 _outermost: dict[object, ThreadBlock] = {}
 

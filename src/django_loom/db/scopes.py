@@ -26,6 +26,7 @@ from django_loom.bridge import (
     SyncCall,
     Unit,
     context_value,
+    context_variable,
     current_call,
     current_unit,
 )
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .flows import FlowEnd
     from .holders import CallSite
 
-scopes_variable: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", default=None)
+scopes_variable: ContextVar[Mapping[str, Scope] | None] = context_variable("loom_scopes", None)
 """The scopes that a context knows, by alias; None if it knows of none at all."""
 scopes_in_context = scopes_variable.get
 

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
-from ..bridge import Unit, context_value, current_unit
+from ..bridge import Unit, context_value, context_variable, current_unit
 from ..bridge.unit import unit_in_context
 from .policy import belongs_to_threads
 from .values import Making, UsedLocals, Values, ValuesByUnit, used_locals
@@ -26,7 +26,7 @@ _get_of_thread = ThreadLocal.__getattribute__
 # In the values of a thread for which __init__ has not run, since the local was made
 # there but in a unit. No name of an attribute is like it.
 _UNBEGUN: Any = object()
-_makings: ContextVar[tuple[Making, ...] | None] = ContextVar("loom_makings", default=None)
+_makings: ContextVar[tuple[Making, ...] | None] = context_variable("loom_makings", None)
 
 
 class LocalBase(ThreadLocal):
