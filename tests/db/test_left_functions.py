@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -17,24 +21,12 @@ from django_loom import run_sync
 from django_loom.bridge import unit_of_work
 from django_loom.offload import Executor
 from tests.db.support import let_others_run
+from tests.db.thread_ways import Way, in_any_thread, in_executor, in_sync_to_async, names
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables", "sqlite_tables")
-Way = Callable[..., Awaitable[Any]]
-
-
-async def in_sync_to_async(function: Callable[..., Any], *args: Any) -> Any:
-    return await sync_to_async(function)(*args)
-
-
-async def in_any_thread(function: Callable[..., Any], *args: Any) -> Any:
-    return await sync_to_async(function, thread_sensitive=False)(*args)
-
-
-async def in_executor(function: Callable[..., Any], *args: Any) -> Any:
-    return await Executor("left", 1).run(function, *args)
 
 
 async def in_run_sync(function: Callable[..., Any], *args: Any) -> Any:
@@ -144,10 +136,7 @@ def test_a_caller_that_has_left_is_in_nothing_that_its_function_has_entered(
             await in_any_thread(write, alias, "in a thread")
 
     loop_runner(main)
-    assert set(Author.objects.using(alias).values_list("name", flat=True)) == {
-        "on the loop",
-        "in a thread",
-    }
+    assert names(alias) == ["in a thread", "on the loop"]
 
 
 @pytest.mark.parametrize("alias", ["default", "sqlite"])

@@ -69,6 +69,7 @@ class Scope:
         "open_on",
         "opener",
         "parent",
+        "rolled_back_in",
         "site",
         "thread",
         "unit",
@@ -99,6 +100,8 @@ class Scope:
         self.flow_end: FlowEnd | None = None
         self.site: CallSite | None = None
         self.abandoned = False  # its code has never left it
+        # The thread whose code has ended it without a commit; 0 if that was the collector.
+        self.rolled_back_in: int | None = None
         self.writers: Lock | None = None  # held until it ends, where writers take turns
 
     def is_within(self, other: Scope) -> bool:
