@@ -197,6 +197,13 @@ def foreign_names(module: str, tree: ast.AST) -> set[str]:
     return found
 
 
+def variable_faults(module: str, tree: ast.AST) -> Iterator[str]:
+    """Context variables that a caller would not get back; see bridge.variables."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and "ContextVar" in ast.unparse(node.func):
+            yield f"{module}:{node.lineno} makes a variable without context_variable()"
+
+
 def imported_modules(module: str) -> set[str]:
     """The modules of django_loom that a module imports while it is itself imported."""
     known = set(modules())

@@ -16,6 +16,7 @@ from tests.architecture import (
     parse,
     rebinding_faults,
     room_of,
+    variable_faults,
 )
 
 
@@ -45,6 +46,16 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize("module", [name for name in modules() if name != "reroute"])
 def test_only_reroute_rebinds_foreign_names(module: str) -> None:
     assert not list(rebinding_faults(module, parse(module)))
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name != "bridge.variables"])
+def test_each_context_variable_is_known_to_the_bridge(module: str) -> None:
+    assert not list(variable_faults(module, parse(module)))
+
+
+@pytest.mark.parametrize("made", ["ContextVar", "contextvars.ContextVar", "ContextVar[int]"])
+def test_a_context_variable_that_the_bridge_does_not_know_is_found(made: str) -> None:
+    assert len(list(variable_faults("db.pools", ast.parse(f"x = {made}('x', default=1)")))) == 1
 
 
 @pytest.mark.parametrize(

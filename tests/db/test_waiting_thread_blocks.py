@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +16,12 @@ from django.db.models.signals import pre_delete
 
 import django_loom
 from django_loom import await_, run_sync
+from django_loom.db.scopes import scopes_in_context
 from django_loom.exceptions import TransactionBusy
 from tests.db.support import let_others_run, second_alias
 from tests.db.waiting_threads import (
     DATABASES,
+    POOL,
     WRITES,
     by_orm,
     by_sync_to_async,
@@ -28,6 +31,7 @@ from tests.db.waiting_threads import (
     names,
     on_database,
 )
+from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables", "sqlite_tables")
@@ -49,14 +53,36 @@ def postgresql() -> Iterator[str]:
 
 
 @each_write
+async def nothing(alias: str) -> None:
+    """Begin with no block."""
+
+
+async def a_block(alias: str) -> None:
+    await in_atomic(alias, "before")
+
+
+async def rows_in_a_block(alias: str) -> AsyncIterator[int]:
+    async with django_loom.atomic(alias):
+        await by_orm(alias, "undone")
+        yield 1
+        yield 2
+
+
+async def a_left_block(alias: str) -> None:
+    async for _ in rows_in_a_block(alias):
+        break
+    await by_orm(alias, "before")
+
+
 def test_what_is_beside_a_block_waits_for_its_end(
-    alias: str, write: Callable[..., Awaitable[None]]
+    alias: str, write: Callable[..., Awaitable[None]], first: Callable[[str], Awaitable[None]]
 ) -> None:
     """But what the user's own sync_to_async() runs, which is in it, as in any thread."""
-    begun = asyncio.Event()
+    ready, begun = asyncio.Event(), asyncio.Event()
     order: list[str] = []
 
     async def block() -> None:
+        await ready.wait()
         async with django_loom.atomic(alias):
             await by_orm(alias, "undone")
             begun.set()
@@ -65,6 +91,8 @@ def test_what_is_beside_a_block_waits_for_its_end(
             raise ZeroDivisionError
 
     async def beside() -> None:
+        await first(alias)
+        ready.set()
         await begun.wait()
         await write(alias, "beside")
         order.append("beside")
@@ -76,7 +104,7 @@ def test_what_is_beside_a_block_waits_for_its_end(
     async_to_sync(main)()
     if write is not by_sync_to_async:
         assert order == ["block", "beside"]
-        assert names(alias) == ["beside"]
+        assert names(alias) == ([] if first is nothing else ["before"]) + ["beside"]
 
 
 def test_blocks_come_one_after_the_other_and_nested_ones_too(alias: str) -> None:
@@ -125,6 +153,79 @@ def test_a_call_that_waits_in_itself_goes_on_after_a_block(alias: str) -> None:
     assert names(alias) == ["call"]
 
 
+ONE_CONNECTION = [
+    pytest.param("default", {"pool": POOL | {"max_size": 1}}, id="postgresql-pool"),
+    pytest.param("sqlite", {"pool": POOL}, id="sqlite-pool"),
+]
+
+
+@pytest.mark.parametrize(("of", "options"), ONE_CONNECTION)
+def test_a_call_that_waits_for_others_does_not_wait_for_a_block_that_waits_behind_it(
+    of: str, options: dict[str, Any]
+) -> None:
+    """On PostgreSQL for the pool's only connection, on SQLite for its turn to write."""
+    held, let_go = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        async with django_loom.atomic(alias):
+            await by_orm(alias, "other")
+            held.set()
+            await asyncio.to_thread(let_go.wait)
+
+    async def main() -> None:
+        one = asyncio.create_task(by_orm(alias, "one"))
+        await aeventually(lambda: waiting(alias) == 1)
+        two = asyncio.create_task(in_atomic(alias, "two"))
+        await let_others_run()
+        let_go.set()
+        await asyncio.gather(one, two)
+
+    with second_alias(of, OPTIONS=options) as alias:
+        other = threading.Thread(target=lambda: asyncio.run(hold()))
+        other.start()
+        try:
+            assert held.wait(10)
+            async_to_sync(main)()
+        finally:
+            let_go.set()
+            other.join()
+            connections[alias].close()
+        assert names(alias) == ["one", "other", "two"]
+
+
+def waiting(alias: str) -> int:
+    writers = connections[alias].writers()  # type: ignore[attr-defined]
+    pending = django_loom.pool(alias).statistics().pending_requests
+    return pending + (0 if writers is None else len(writers._waiters))
+
+
+def test_a_call_that_waits_for_its_turn_in_a_block_does_not_wait_for_an_inner_one_behind_it(
+    alias: str,
+) -> None:
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic(alias):
+            held.set()
+            assert let_go.wait(10)
+
+    async def main() -> None:
+        async with django_loom.atomic(alias):
+            turn = scopes_in_context()[alias].mutex  # type: ignore[index]
+            other = asyncio.create_task(sync_to_async(hold, thread_sensitive=False)())
+            await aeventually(held.is_set)
+            one = asyncio.create_task(by_orm(alias, "one"))
+            await aeventually(lambda: len(turn._waiters) == 1)
+            two = asyncio.create_task(in_atomic(alias, "two"))
+            await let_others_run()
+            let_go.set()
+            await asyncio.gather(one, two, other)
+
+    connections[alias].__dict__["pool_options"] = _impatient(alias, 2)
+    async_to_sync(main)()
+    assert names(alias) == ["one", "two"]
+
+
 def test_who_waits_for_a_block_too_long_gets_an_error(postgresql: str) -> None:
     async def main() -> None:
         async with django_loom.atomic(postgresql):
@@ -139,19 +240,13 @@ def test_who_waits_for_a_block_too_long_gets_an_error(postgresql: str) -> None:
     assert names(postgresql) == ["block"]
 
 
-def _impatient(alias: str) -> Any:
-    return replace(connections[alias].pool_options, timeout=0.05)  # type: ignore[attr-defined]
+def _impatient(alias: str, timeout: float = 0.05) -> Any:
+    return replace(connections[alias].pool_options, timeout=timeout)  # type: ignore[attr-defined]
 
 
 def test_a_generator_that_is_left_in_its_block_harms_nobody(alias: str) -> None:
-    async def rows() -> Any:
-        async with django_loom.atomic(alias):
-            await by_orm(alias, "undone")
-            yield 1
-            yield 2
-
     async def main() -> None:
-        async for _ in rows():
+        async for _ in rows_in_a_block(alias):
             break
         await by_orm(alias, "after")
 

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from django_loom.exceptions import TransactionBusy
 
 from . import waiting_threads
+from .variables import context_variable
 
 _TIMEOUT = 30.0  # seconds, until who has begun a block says how long
 
@@ -23,7 +24,8 @@ _TIMEOUT = 30.0  # seconds, until who has begun a block says how long
 class ThreadBlock:
     """An open block; ``inner`` is the one in it that is open now, ``outer`` that around it.
 
-    ``domain`` has the code that takes turns with it.
+    ``domain`` has the code that takes turns with it. The one without an ``outer`` is all that
+    code, and lasts as long as a block is open in it.
     """
 
     __slots__ = ("_piece", "domain", "ended", "in_generator", "inner", "loop", "outer", "timeout")
@@ -46,6 +48,9 @@ class ThreadBlock:
         if outer is not None and outer.inner is self:
             outer.inner = None
             if outer.outer is None:
+                # A task's variable has this block still, and so that around it → the task
+                # would be in that, and not wait for the blocks that others begin from now on.
+                outer.ended.set()
                 _outermost.pop(self.domain, None)
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             self.ended.set()
@@ -71,7 +76,7 @@ class ThreadBlock:
             _variable.set(before)
 
 
-_variable: ContextVar[ThreadBlock | None] = ContextVar("loom_thread_block", default=None)
+_variable: ContextVar[ThreadBlock | None] = context_variable("loom_thread_block", None)
 # All the code of a domain, while a block is open in it. Mostly there is none.
 _outermost: dict[object, ThreadBlock] = {}
 

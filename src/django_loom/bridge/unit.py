@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from greenlet import getcurrent
 
 from .greenlets import SyncCall
+from .variables import context_variable
 
 T = TypeVar("T")
 AtEnd = Callable[[], None]
@@ -82,7 +83,7 @@ class Unit:
 
 
 # Read by run_sync() as well, which is why it is here and not in a class.
-unit_variable: ContextVar[Unit | None] = ContextVar("loom_unit", default=None)
+unit_variable: ContextVar[Unit | None] = context_variable("loom_unit", None)
 # For code that asks often. Where a name is imported, Python makes a bound method for each
 # `name.get()`, which takes twice as long as the call.
 unit_in_context = unit_variable.get

@@ -16,6 +16,7 @@ from threading import get_ident
 from typing import Any, TypeVar
 
 from .unit import Unit, current_unit, unit_in_context
+from .variables import context_variable
 
 T = TypeVar("T")
 
@@ -123,9 +124,7 @@ class Piece:
             self.thread.end_piece(self)
 
 
-_variable: ContextVar[WaitingThread | Piece | None] = ContextVar(
-    "loom_waiting_thread", default=None
-)
+_variable: ContextVar[WaitingThread | Piece | None] = context_variable("loom_waiting_thread", None)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from django.db.transaction import Atomic, get_connection
 from django_loom.bridge import current_call, finish_all, is_collecting
 
 from . import blocks, flows, scopes, turns
+from .function_blocks import require_blocks
 from .holders import call_site
 from .lease import Lease, LeaseState
 from .refusals import refuse_in_coroutine
@@ -39,6 +40,7 @@ def enter(block: Atomic, django_enter: Enter) -> None:
     connection, lease = scope.wrapper, scope.lease
     blocks.note_block(scope, block, _generator_of(sys._getframe(2)))
     try:
+        require_blocks(connection.alias)  # the block around may have ended while we waited
         if is_outermost and (writers := connection.writers()) is not None:
             turns.wait_to_write(connection, writers)
             scope.writers = writers
@@ -158,11 +160,15 @@ def _exit(
         # we were cancelled while we waited for it. Neither may commit the block.
         _give_up(block, connection, lease, django_exit, error)
         raise
+    of = lease if connection.leased else connection
+    commits = exc_type is None and not (of.needs_rollback or of.closed_in_transaction)
+    is_committed = False
     try:
         django_exit(block, exc_type, exc, traceback)
+        is_committed = commits
     finally:
         lease.end_cursors_of_block()
-        blocks.end_close(last)
+        blocks.end_close(last, is_committed=is_committed)
         connection.give_back_if_unneeded(lease)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import get_ident
 from types import FrameType
 from typing import Any
 
@@ -46,15 +47,18 @@ def _opened(scope: Scope) -> Scope:
     return scope
 
 
-def end_close(last: Scope) -> None:
-    """End the block that ``begin_close()`` began to end. A second call does nothing."""
+def end_close(last: Scope, *, is_committed: bool) -> None:
+    """End the block that ``begin_close()`` began to end. A second call does nothing.
+
+    :param is_committed: nothing of it was rolled back, so far.
+    """
     ended = last.parent
     if not last.active or ended is None:
         return
     last.active, last.open_on = False, None
     opened_by_threads.discard(id(last))
     last.lease.scopes.remove(last)
-    close_scope(ended)
+    close_scope(ended, is_committed=is_committed)
     ended.mutex.release()  # who waits there finds it ended, and goes to its parent
 
 
@@ -103,10 +107,10 @@ def forget_innermost(wrapper: Any, lease: Lease) -> None:
         close_scope(scope)
 
 
-def close_scope(scope: Scope) -> None:
+def close_scope(scope: Scope, *, is_committed: bool = False) -> None:
     """Forget a block; hand the turn in the one around it to the next."""
     put_in_context(scope.wrapper.alias, scope.parent)
-    _end(scope)
+    _end(scope, is_committed=is_committed)
 
 
 def abandon(lease: Lease) -> None:
@@ -146,8 +150,11 @@ def leave_abandoned(block: Any, generator: FrameType | None) -> bool:
     return True
 
 
-def _end(scope: Scope) -> None:
+def _end(scope: Scope, *, is_committed: bool = False) -> None:
     lease = scope.lease
+    if not is_committed:
+        # First: a thread that finds the block ended is to know how.
+        scope.rolled_back_in = 0 if is_collecting() else get_ident()
     if lease.of_thread is not None and len(lease.scopes) == 1:
         scope.wrapper.block_ends(lease)
     # The thread that has the lease finds the block open, and waits for its turn, or none.

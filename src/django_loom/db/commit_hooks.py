@@ -11,6 +11,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 
 from . import blocks, scopes
+from .function_blocks import beginning_in_context, require_blocks
 
 if TYPE_CHECKING:
     from typing import Any as _Base  # a BaseDatabaseWrapper; Django has no types
@@ -45,7 +46,10 @@ class CommitHooksMixin(_Base):
 
         :raises SynchronousOnlyOperation: a coroutine function, from async code
             outside a transaction, where it would have to be awaited at once.
+        :raises TransactionManagementError: the calling function's block was rolled back.
         """
+        if beginning_in_context() is not None:
+            require_blocks(self.alias)
         if _get_running_loop() is not None and not self.in_atomic_block:
             if iscoroutinefunction(func):
                 raise SynchronousOnlyOperation(
@@ -67,7 +71,7 @@ class CommitHooksMixin(_Base):
         of = lease if self.leased else self
         hooks, of.run_on_commit = of.run_on_commit, []
         lease.end_cursors_of_block()
-        blocks.end_close(last)
+        blocks.end_close(last, is_committed=True)
         # The callbacks lease connections of their own. If the transaction's were
         # held meanwhile, as many as the pool has could wait for one more.
         self.give_back_if_unneeded(lease)

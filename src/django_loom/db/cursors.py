@@ -12,6 +12,7 @@ from greenlet import getcurrent
 from django_loom.bridge import current_unit, unit_in_context
 
 from . import turns
+from .function_blocks import beginning_in_context, note_statement, require_blocks
 from .lease import Lease, LeaseState
 from .scopes import scopes_in_context
 
@@ -56,6 +57,8 @@ class LeasedCursorMixin:
 
     def _run(self, execute: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         db = self.db
+        if beginning_in_context() is not None:
+            execute = self._checked(execute)
         # Cancelled while we wait for the turn, or for a connection → another's statement runs on
         # the cursor's lease, and would be ended in place of ours → that counts from here on only.
         is_begun = False
@@ -87,6 +90,7 @@ class LeasedCursorMixin:
                     self._move_to(lease)
                     is_begun = True
                     result = execute(*args)
+                    note_statement(db.alias)
             else:
                 if lease is not self._lease or lease.state is not LeaseState.HELD:
                     self._move_to(lease)
@@ -104,6 +108,14 @@ class LeasedCursorMixin:
         if db.leased:
             self._settle()
         return result
+
+    def _checked(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        # Not before: while a thread waits for its turn in a block, that may be rolled back.
+        def checked(*args: Any) -> Any:
+            require_blocks(self.db.alias)
+            return execute(*args)
+
+        return checked
 
     def _lease_now(self) -> Lease:
         lease = self._lease
@@ -138,6 +150,7 @@ class LeasedCursorMixin:
         """Keep the connection for a block in which the driver's own cursor uses it."""
         lease = self._lease_to_keep()
         self._move_to(lease)
+        require_blocks(self.db.alias)
         lease.open_cursors += 1
         if not lease.on_loop and self.db.leased:
             self.db.statement_ends(lease)  # it has the lease from now on

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_loom.bridge import current_call, current_unit
+from django_loom.bridge import context_variable, current_call, current_unit
 
 from .execute_wrappers import Block, ExecuteWrapper, WrappersInBlocks, apart
 
@@ -52,15 +52,15 @@ class _Capture:
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-captures_variable: ContextVar[Mapping[str, _Capture]] = ContextVar(
-    "loom_query_captures", default=_NONE
+captures_variable: ContextVar[Mapping[str, _Capture]] = context_variable(
+    "loom_query_captures", _NONE
 )
 """The databases whose queries the context logs, or has logged."""
 captures_in_context = captures_variable.get
 
 
-_blocks: ContextVar[Mapping[str, tuple[Block, ...]]] = ContextVar(
-    "loom_execute_wrappers", default=_NONE
+_blocks: ContextVar[Mapping[str, tuple[Block, ...]]] = context_variable(
+    "loom_execute_wrappers", _NONE
 )
 
 

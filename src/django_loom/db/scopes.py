@@ -27,6 +27,7 @@ from django_loom.bridge import (
     SyncCall,
     Unit,
     context_value,
+    context_variable,
     current_call,
     current_unit,
 )
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .flows import FlowEnd
     from .holders import CallSite
 
-scopes_variable: ContextVar[Mapping[str, Scope] | None] = ContextVar("loom_scopes", default=None)
+scopes_variable: ContextVar[Mapping[str, Scope] | None] = context_variable("loom_scopes", None)
 """The scopes that a context knows, by alias; None if it knows of none at all."""
 scopes_in_context = scopes_variable.get
 
@@ -70,6 +71,7 @@ class Scope:
         "open_on",
         "opener",
         "parent",
+        "rolled_back_in",
         "site",
         "thread",
         "unit",
@@ -102,6 +104,8 @@ class Scope:
         self.flow_end: FlowEnd | None = None
         self.site: CallSite | None = None
         self.abandoned = False  # its code has never left it
+        # The thread whose code has ended it without a commit; 0 if that was the collector.
+        self.rolled_back_in: int | None = None
         self.writers: Lock | None = None  # held until it ends, where writers take turns
 
     def is_within(self, other: Scope) -> bool:

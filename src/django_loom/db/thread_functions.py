@@ -11,6 +11,7 @@ from typing import Any
 from django_loom.bridge import current_unit, finish_all, in_waiting_thread
 
 from . import flows
+from .function_blocks import noting_blocks
 from .lease import Lease
 from .unit_jobs import jobs_of
 
@@ -35,7 +36,8 @@ def leases_end() -> Iterator[None]:
     if jobs is not None:
         jobs.begin()
     try:
-        yield
+        with noting_blocks():
+            yield
     finally:
         leases.jobs -= 1
         ended = _taken_since(before, leases)

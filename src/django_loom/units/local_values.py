@@ -9,7 +9,7 @@ from _thread import _local
 from contextvars import ContextVar
 from typing import Any
 
-from ..bridge import Unit, context_value, current_unit
+from ..bridge import Unit, context_value, context_variable, current_unit
 from .values import Making, UsedLocals, Values, ValuesByUnit, used_locals
 
 ThreadLocal = _local  # the real one, whatever `threading.local` is now
@@ -17,7 +17,7 @@ get_of_thread = ThreadLocal.__getattribute__
 # In the values of a thread for which __init__ has not run, since the local was made
 # there but in a unit. No name of an attribute is like it.
 _UNBEGUN: Any = object()
-_makings: ContextVar[tuple[Making, ...] | None] = ContextVar("loom_makings", default=None)
+_makings: ContextVar[tuple[Making, ...] | None] = context_variable("loom_makings", None)
 
 
 def begin_new(local: ThreadLocal, table: ValuesByUnit) -> None:
