@@ -52,7 +52,6 @@ def postgresql() -> Iterator[str]:
 # Blocks of async code have the thread's one connection for themselves.
 
 
-@each_write
 async def nothing(alias: str) -> None:
     """Begin with no block."""
 
@@ -74,6 +73,8 @@ async def a_left_block(alias: str) -> None:
     await by_orm(alias, "before")
 
 
+@pytest.mark.parametrize("first", [nothing, a_block, a_left_block])
+@each_write
 def test_what_is_beside_a_block_waits_for_its_end(
     alias: str, write: Callable[..., Awaitable[None]], first: Callable[[str], Awaitable[None]]
 ) -> None:
