@@ -141,6 +141,8 @@ def test_a_server_that_is_down_is_an_error_in_a_thread(
 def secret_role(own_postgres: PrivatePostgres, admin: Admin) -> Iterator[str]:
     rules = own_postgres.folder / "data" / "pg_hba.conf"
     before = rules.read_text()
+    # It is there where a test has killed the server before the end of the last one was on disk.
+    admin("DROP ROLE IF EXISTS secret")
     admin("CREATE ROLE secret LOGIN PASSWORD 'right'")
     rules.write_text(f"host all secret 127.0.0.1/32 scram-sha-256\n{before}")
     admin("SELECT pg_reload_conf()")
@@ -169,6 +171,7 @@ def test_a_wrong_password_is_an_error_and_takes_no_place(
 def test_a_server_with_too_many_connections_is_an_error_for_those_that_find_no_room(
     loop_runner: LoopRunner, own_postgres: PrivatePostgres, admin: Admin
 ) -> None:
+    admin("DROP ROLE IF EXISTS few")
     admin("CREATE ROLE few LOGIN CONNECTION LIMIT 2")
 
     async def main() -> None:

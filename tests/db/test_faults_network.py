@@ -289,9 +289,13 @@ def test_a_stall_in_a_transaction(
 ) -> None:
     """Whatever the block was about to do, it ends, and its connection is not used again."""
 
+    stalled = 0
+
     def statements(inside: Any) -> Iterator[Any]:
+        nonlocal stalled
         yield "SELECT 1"
         proxy.stall()
+        stalled += 1
         if where == "statement":
             yield "SELECT 2"
         elif where == "savepoint":
@@ -318,9 +322,10 @@ def test_a_stall_in_a_transaction(
                         pass
 
     async def main() -> None:
-        for _ in range(2):
+        for times in (1, 2):
             block = django_loom.run_sync(sync_block) if side == "sync" else async_block()
             task = asyncio.create_task(block)
+            await aeventually(lambda: stalled == times)  # before, it holds what opens a connection
             await aeventually(lambda: proxy.held > 0)  # what the block was about to do
             task.cancel()
             await asyncio.wait([task])

@@ -5,6 +5,7 @@ A flow is named by its greenlet: the call is one, and each thread begins with on
 
 from __future__ import annotations
 
+import atexit
 import os
 from _thread import _local as RealLocal  # threading's keeps the unit's values
 from asyncio import _get_running_loop
@@ -99,6 +100,10 @@ class ThreadLeases(_Leases):
         self._pid = os.getpid()
 
     def __del__(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give back everything: the thread ends."""
         if os.getpid() != self._pid:
             return  # a thread of the parent, gone with the fork: its sockets are the parent's
         with suppress(Exception):  # at interpreter exit anything may be missing
@@ -118,6 +123,15 @@ class _Thread(RealLocal):
 
 
 _thread = _Thread()
+
+
+def _main_thread_ends() -> None:
+    _thread.leases.end()
+
+
+# The main thread's are freed with this module → what they need to be given back may be cleared
+# before → they end while all is there.
+atexit.register(_main_thread_ends)
 
 
 def of_this_thread() -> ThreadLeases:

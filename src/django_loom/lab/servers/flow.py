@@ -110,9 +110,7 @@ class Flow(asyncio.Protocol):
 
     def go_on(self) -> None:
         """Forward what is due, as far as the link lets it."""
-        while self._due and self._link.flows and not self._rests and self._receiver is not None:
-            if self._held[0] == END and not self._link.passes_ends:
-                break
+        while self._due and self._receiver is not None and self._passes(self._held[0]):
             self._forward(self._held.popleft(), self._receiver)
         self._regulate()
 
@@ -121,9 +119,18 @@ class Flow(asyncio.Protocol):
         self._is_blocked = is_blocked
         self._regulate()
 
+    def _passes(self, part: bytes) -> bool:
+        return self._link.flows and not self._rests and (part != END or self._link.passes_ends)
+
     def _hold(self, part: bytes) -> None:
-        self._held.append(part)
         self._held_bytes += len(part)
+        if not (self._delay or self._held) and self._receiver is not None and self._passes(part):
+            # Never held, for other threads look at what is held at any moment.
+            self._due += 1
+            self._forward(part, self._receiver)
+            self._regulate()
+            return
+        self._held.append(part)
         if self._delay:
             asyncio.get_running_loop().call_later(self._delay, self._one_more_is_due)
             self._regulate()
