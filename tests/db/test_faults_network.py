@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -321,11 +322,14 @@ def test_a_stall_in_a_transaction(
                     async with statement:
                         pass
 
+    def is_stalled(times: int) -> bool:
+        return stalled == times
+
     async def main() -> None:
         for times in (1, 2):
             block = django_loom.run_sync(sync_block) if side == "sync" else async_block()
             task = asyncio.create_task(block)
-            await aeventually(lambda: stalled == times)  # before, it holds what opens a connection
+            await aeventually(partial(is_stalled, times))  # before, it holds what opens one
             await aeventually(lambda: proxy.held > 0)  # what the block was about to do
             task.cancel()
             await asyncio.wait([task])
