@@ -98,6 +98,11 @@ REBINDINGS: tuple[Rebinding, ...] = (
         "StreamingHttpResponse._set_streaming_content",
         requests.note_iterators,
     ),
+    Rebinding(
+        "django.http.response",
+        "StreamingHttpResponse.streaming_content",
+        requests.note_readers,
+    ),
     Rebinding("django.utils.log", "AdminEmailHandler.send_mail", threads.in_thread_for("mail")),
     # Each module that has these names of its own.
     Rebinding("django.contrib.auth.hashers", "verify_password", _hash),

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.db import connections, transaction
-from django.db.transaction import TransactionManagementError
+from django.db import transaction
 
 import django_loom
 from django_loom import await_, run_sync
 from django_loom.bridge import unit_of_work
+from django_loom.db.postgresql import waiting
 from tests.db.support import in_use
 from tests.loops import LoopRunner
 from tests.polling import aeventually
@@ -171,169 +170,69 @@ def test_a_generator_that_is_freed_ends_its_own_block(
         loop_runner(main)
 
 
-# An error that keeps a generator, which has a block in that which it leaves.
+# A generator that is closed, and whose block is left in another frame than its own.
 
 
-class Failed(Exception):
-    pass
+@asynccontextmanager
+async def wrapped(block: Any) -> AsyncIterator[None]:
+    async with block:
+        yield
 
 
-async def in_a_block(alias: str) -> AsyncIterator[int]:
-    async with django_loom.atomic(alias):
-        await run_sync(add, "of the generator", alias)
+async def by_stack_in_generator() -> AsyncIterator[int]:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(django_loom.atomic())
+        await run_sync(add, "of the generator")
         yield 1
-        yield 2
 
 
-async def fail_half_way(alias: str) -> None:
-    kept = in_a_block(alias)  # by this frame, and that by the traceback
-    async for _ in kept:
-        raise Failed
+async def by_wrapper_in_generator() -> AsyncIterator[int]:
+    async with wrapped(django_loom.atomic()):
+        await run_sync(add, "of the generator")
+        yield 1
 
 
-def on_the_loop(main: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(main())  # type: ignore[arg-type]
-
-
-def in_a_waiting_thread(main: Callable[[], Awaitable[None]]) -> None:
-    async_to_sync(main)()
-
-
-@pytest.mark.parametrize("run", [on_the_loop, in_a_waiting_thread])
-@pytest.mark.parametrize("alias", ["default", "sqlite"])
-def test_an_error_leaves_a_block_around_a_generator_that_it_keeps(
-    run: Callable[[Any], None], alias: str
+@pytest.mark.parametrize("make", [by_stack_in_generator, by_wrapper_in_generator])
+def test_a_generator_that_is_closed_rolls_back_its_block_alone(
+    loop_runner: LoopRunner, make: Callable[[], Any]
 ) -> None:
-    """At once: who waited for the generator's block would wait for himself."""
-
-    async def fail() -> None:
-        async with django_loom.atomic(alias):
-            await run_sync(add, "around", alias)
-            await fail_half_way(alias)
-
-    async def main() -> None:
-        with pytest.raises(Failed) as raised:
-            await fail()
-        assert await names(alias) == []
-        await run_sync(add, "afterwards", alias)
-        assert await names(alias) == ["afterwards"]
-        del raised
-
-    run(main)
-    gc.collect()
-    connections[alias].close()
-    assert in_use(alias) == 0
-
-
-def test_a_generator_that_nobody_keeps_is_closed_first(loop_runner: LoopRunner) -> None:
-    """The connection is not lost for it: the generator's block ends as any other."""
-
-    async def fail_without_traceback() -> None:
-        try:
-            async for _ in in_a_block("default"):
-                raise Failed
-        except Failed as error:
-            error.__traceback__ = None
-            raise error from None
-
-    async def fail() -> None:
-        async with django_loom.atomic():
-            await fail_without_traceback()
-
     async def main() -> None:
         await run_sync(add, "there")
-        pool = django_loom.pool()
-        created = pool.statistics().created
-        with pytest.raises(Failed):
-            await fail()
-        assert await names() == ["there"]
-        assert (pool.statistics().created, in_use()) == (created, 0)
-
-    loop_runner(main)
-
-
-def test_a_stream_that_is_left_closes_the_generators_in_it(loop_runner: LoopRunner) -> None:
-    async def parts(source: AsyncIterator[int]) -> AsyncIterator[int]:
+        created = django_loom.pool().statistics().created
         async with django_loom.atomic():
-            async for part in source:
-                yield part
-
-    async def main() -> None:
-        stream = parts(in_a_block("default"))
-        await anext(stream)
-        await stream.aclose()
-        await aeventually(lambda: in_use() == 0)
-        assert await names() == []
-
-    loop_runner(main)
-
-
-def test_code_that_goes_on_with_the_generator_is_told(loop_runner: LoopRunner) -> None:
-    async def main() -> None:
-        generator = in_a_block("default")
-
-        async def fail() -> None:
-            async with django_loom.atomic():
-                await anext(generator)
-                raise Failed
-
-        with pytest.raises(Failed):
-            await fail()
-        assert await anext(generator) == 2
-        with pytest.raises(TransactionManagementError, match="with the one around it"):
+            await run_sync(add, "before")
+            generator = make()
             await anext(generator)
-        assert (await names(), in_use()) == ([], 0)
+            await generator.aclose()
+            await run_sync(add, "after")
+        assert await names() == ["after", "before", "there"]
+        assert (django_loom.pool().statistics().created, in_use()) == (created, 0)
 
     loop_runner(main)
 
 
-def test_a_block_around_both_goes_on(loop_runner: LoopRunner) -> None:
-    """It has caught the error, and rolled back no more than the block in it."""
-    kept: list[Failed] = []
+@pytest.mark.parametrize("around", [lambda block: block, wrapped])
+def test_a_coroutine_that_is_closed_by_hand_gives_up_its_block(
+    loop_runner: LoopRunner, around: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", -1)  # each wait goes by the loop
+
+    async def half_way(ready: asyncio.Event) -> None:
+        async with around(django_loom.atomic()):
+            await run_sync(add, "closed")
+            ready.set()
+            await asyncio.get_running_loop().create_future()
 
     async def main() -> None:
-        async with django_loom.atomic():
-            await run_sync(add, "outer")
-            try:
-                async with django_loom.atomic():
-                    await run_sync(add, "inner")
-                    await fail_half_way("default")
-            except Failed as error:
-                kept.append(error)
-            await run_sync(add, "outer, too")
-        assert (await names(), in_use()) == (["outer", "outer, too"], 0)
-        kept.clear()
-
-    loop_runner(main)
-
-
-@pytest.mark.parametrize("turns", range(4))
-def test_a_cancellation_meanwhile_leaves_nothing(loop_runner: LoopRunner, turns: int) -> None:
-    kept: list[BaseException] = []
-
-    async def fail() -> None:
-        async with django_loom.atomic():
-            await run_sync(add, "around")
-            try:
-                await fail_half_way("default")
-            except Failed as error:
-                kept.append(error)
-                leaves.set()
-                raise
-
-    leaves = asyncio.Event()
-
-    async def main() -> None:
-        leaves.clear()
-        task = asyncio.create_task(fail())
-        await leaves.wait()
-        for _ in range(turns):
-            await asyncio.sleep(0)
+        ready = asyncio.Event()
+        task = asyncio.create_task(half_way(ready))
+        await ready.wait()
+        coroutine: Any = task.get_coro()
+        await asyncio.sleep(0)
+        coroutine.close()
         task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled() or isinstance(task.exception(), Failed)
+        await asyncio.gather(task, return_exceptions=True)  # which finds it closed
         await aeventually(lambda: in_use() == 0)
         assert await names() == []
-        kept.clear()
 
     loop_runner(main)

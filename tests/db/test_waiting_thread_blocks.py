@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,12 +15,10 @@ from django.db.models.signals import pre_delete
 
 import django_loom
 from django_loom import await_, run_sync
-from django_loom.db.scopes import scopes_in_context
 from django_loom.exceptions import TransactionBusy
 from tests.db.support import let_others_run, second_alias
 from tests.db.waiting_threads import (
     DATABASES,
-    POOL,
     WRITES,
     by_orm,
     by_sync_to_async,
@@ -31,7 +28,6 @@ from tests.db.waiting_threads import (
     names,
     on_database,
 )
-from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables", "sqlite_tables")
@@ -152,79 +148,6 @@ def test_a_call_that_waits_in_itself_goes_on_after_a_block(alias: str) -> None:
 
     async_to_sync(main)()
     assert names(alias) == ["call"]
-
-
-ONE_CONNECTION = [
-    pytest.param("default", {"pool": POOL | {"max_size": 1}}, id="postgresql-pool"),
-    pytest.param("sqlite", {"pool": POOL}, id="sqlite-pool"),
-]
-
-
-@pytest.mark.parametrize(("of", "options"), ONE_CONNECTION)
-def test_a_call_that_waits_for_others_does_not_wait_for_a_block_that_waits_behind_it(
-    of: str, options: dict[str, Any]
-) -> None:
-    """On PostgreSQL for the pool's only connection, on SQLite for its turn to write."""
-    held, let_go = threading.Event(), threading.Event()
-
-    async def hold() -> None:
-        async with django_loom.atomic(alias):
-            await by_orm(alias, "other")
-            held.set()
-            await asyncio.to_thread(let_go.wait)
-
-    async def main() -> None:
-        one = asyncio.create_task(by_orm(alias, "one"))
-        await aeventually(lambda: waiting(alias) == 1)
-        two = asyncio.create_task(in_atomic(alias, "two"))
-        await let_others_run()
-        let_go.set()
-        await asyncio.gather(one, two)
-
-    with second_alias(of, OPTIONS=options) as alias:
-        other = threading.Thread(target=lambda: asyncio.run(hold()))
-        other.start()
-        try:
-            assert held.wait(10)
-            async_to_sync(main)()
-        finally:
-            let_go.set()
-            other.join()
-            connections[alias].close()
-        assert names(alias) == ["one", "other", "two"]
-
-
-def waiting(alias: str) -> int:
-    writers = connections[alias].writers()  # type: ignore[attr-defined]
-    pending = django_loom.pool(alias).statistics().pending_requests
-    return pending + (0 if writers is None else len(writers._waiters))
-
-
-def test_a_call_that_waits_for_its_turn_in_a_block_does_not_wait_for_an_inner_one_behind_it(
-    alias: str,
-) -> None:
-    held, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with transaction.atomic(alias):
-            held.set()
-            assert let_go.wait(10)
-
-    async def main() -> None:
-        async with django_loom.atomic(alias):
-            turn = scopes_in_context()[alias].mutex  # type: ignore[index]
-            other = asyncio.create_task(sync_to_async(hold, thread_sensitive=False)())
-            await aeventually(held.is_set)
-            one = asyncio.create_task(by_orm(alias, "one"))
-            await aeventually(lambda: len(turn._waiters) == 1)
-            two = asyncio.create_task(in_atomic(alias, "two"))
-            await let_others_run()
-            let_go.set()
-            await asyncio.gather(one, two, other)
-
-    connections[alias].__dict__["pool_options"] = _impatient(alias, 2)
-    async_to_sync(main)()
-    assert names(alias) == ["one", "two"]
 
 
 def test_who_waits_for_a_block_too_long_gets_an_error(postgresql: str) -> None:

@@ -21,9 +21,10 @@ from django.test.client import FakePayload, conditional_content_removal
 
 import django_loom.asgi
 from django_loom import run_sync
-from django_loom.conf import loom_settings
+from django_loom.conf import read
 from django_loom.http import handler
 from django_loom.http.body import Message, RequestBody
+from django_loom.http.conf import HttpSettings
 from django_loom.http.files import prepare_file
 from django_loom.http.hooks import DatabaseHooks
 from django_loom.http.requests import LoomRequest
@@ -52,7 +53,7 @@ def install() -> None:
 
 def served() -> dict[str, int]:
     """Return how many requests our handler has answered, and how many calls threads took."""
-    settings = loom_settings()
+    settings = read(HttpSettings)
     threads = view_threads(settings.THREADS, settings.THREAD_QUEUE, HOOKS.thread_leases)
     return {"requests": Handler.requests, "in threads": threads.statistics().uses}
 
@@ -112,7 +113,7 @@ class AsyncClientHandler(ClientHandler):
         if self._middleware_chain is None:
             self.load_middleware()
         payload = scope.pop("_body_file", None) or FakePayload("")
-        body = RequestBody(_receiver(payload), loom_settings(), lambda: None)
+        body = RequestBody(_receiver(payload), read(HttpSettings), lambda: None)
         request_started.disconnect(close_old_connections)
         try:
             request, response = await run_sync(self._answer, scope, body)

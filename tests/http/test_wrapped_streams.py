@@ -12,6 +12,7 @@ from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
+from django.utils.decorators import async_only_middleware
 
 from django_loom import on_loop, run_sync
 from tests.db.support import ask
@@ -60,7 +61,15 @@ def sync_stream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(sync_parts() if "generator" in request.GET else Parts())
 
 
-urlpatterns = [path("async", stream), path("sync", sync_stream)]
+async def three(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        for part in (b"1", b"2", b"3"):
+            yield part
+
+    return StreamingHttpResponse(parts())
+
+
+urlpatterns = [path("async", stream), path("sync", sync_stream), path("three", three)]
 
 
 def tenant(get_response: Callable[[HttpRequest], Any]) -> Any:
@@ -146,13 +155,13 @@ def test_it_ends_in_the_session_of_its_request(loop_runner: LoopRunner, url: str
 
 
 @pytest.mark.parametrize("site", [[f"{HERE}.wrapping"]], indirect=True)
-def test_the_outermost_ends_first_and_an_error_keeps_none_from_its_end(
+def test_the_outermost_ends_first_and_what_an_error_keeps_is_the_loops_to_close(
     loop_runner: LoopRunner,
 ) -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="mine"):
             await left("/async")
-        assert ends == ["outer", "fails", "inner", "ann"]
+        assert ends[:2] == ["outer", "fails"]
 
     loop_runner(main)
 
@@ -166,3 +175,58 @@ def test_an_error_of_what_is_around_it_ends_it(loop_runner: LoopRunner, url: str
         assert ends == ["ann"]
 
     loop_runner(main)
+
+
+cached: list[bytes] = []
+
+
+def caching(get_response: Callable[[HttpRequest], Any]) -> Any:
+    """Reads all of the view's stream in a task of its own, whoever leaves."""
+
+    async def from_queue(queue: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
+        while (part := await queue.get()) is not None:
+            yield part
+
+    async def fill(content: AsyncIterator[bytes], queue: asyncio.Queue[bytes | None]) -> None:
+        async for part in content:
+            cached.append(part)
+            await queue.put(part)
+            await go_on[0].wait()
+        cached.append(b"complete")
+        await queue.put(None)
+
+    async def middleware(request: HttpRequest) -> Any:
+        response = await get_response(request)
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        filling.append(asyncio.create_task(fill(response.streaming_content, queue)))
+        response.streaming_content = from_queue(queue)
+        return response
+
+    return middleware
+
+
+filling: list[asyncio.Task[None]] = []
+go_on: list[asyncio.Event] = []
+
+
+@pytest.mark.parametrize("site", [[f"{HERE}.caching_middleware"]], indirect=True)
+def test_what_somebody_else_reads_is_left_alone(loop_runner: LoopRunner) -> None:
+    """A truncated body would be taken for a complete one."""
+
+    async def main() -> None:
+        cached.clear()
+        filling.clear()
+        go_on[:] = [asyncio.Event()]
+        client = Client({"type": "http.request"})
+        task = start(client, "GET", "/three")
+        await client.until(lambda: len(client.sent) > 1)
+        client.leave()
+        await task
+        go_on[0].set()
+        await asyncio.gather(*filling)
+        assert cached == [b"1", b"2", b"3", b"complete"]
+
+    loop_runner(main)
+
+
+caching_middleware = async_only_middleware(caching)

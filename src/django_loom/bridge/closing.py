@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
 from typing import Any, TypeVar
+
+from .variables import put_back
 
 T = TypeVar("T")
 
@@ -35,8 +38,16 @@ class ClosedApart(Generator[Any, Any, T]):
 
     def throw(self, *error: Any) -> Any:
         """Raise an exception in the coroutine."""
+        # We are cancelled, and the function goes on in its thread → asgiref copies the variables
+        # that this has in its midst to us, and we would go on in the function's block, to be
+        # rolled back with it → we get back what we had of ours, in this very moment, for another
+        # task may have the same context.
+        before = copy_context()
         try:
             return self._coroutine.throw(*error)
+        except CancelledError:
+            put_back(before)
+            raise
         finally:
             del error  # this frame is in its traceback
 

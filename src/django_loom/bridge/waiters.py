@@ -12,7 +12,7 @@ from django_loom.exceptions import BridgeError
 from .collector import is_collecting
 from .greenlets import current_call
 from .thread_greenlets import current_thread_call
-from .waits import suspend, wait_in_thread_call
+from .waits import suspend
 
 
 class Waiter:
@@ -46,10 +46,8 @@ class Waiter:
             return
         assert self._future is not None
         if current_call() is None:
-            # In a thread that waits for the loop. Put aside there, the call would have to wait for
-            # its turn before it goes on → another task opens a block meanwhile, which waits for
-            # what we were given → so it blocks the thread, as a plain function does.
-            wait_in_thread_call(asyncio.wait([self._future], timeout=timeout))
+            # In a thread that waits for the loop, whose timers are not for other threads.
+            suspend(asyncio.wait([self._future], timeout=timeout))
             return
         timer = None
         if timeout is not None:

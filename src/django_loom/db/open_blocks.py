@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.transaction import Atomic, TransactionManagementError
+from django.db.transaction import Atomic
 
 from django_loom.bridge import (
     ThreadBlock,
@@ -21,17 +20,6 @@ from django_loom.bridge import (
 
 from . import scopes
 from .atomic_blocks import NothingCanWait
-
-# Of the loop, until it has begun to close an async generator: it makes a task for that, in the
-# loop's own thread by way of another callback.
-_TURNS_TO_CLOSE = 3
-
-_ENDED_AROUND = (
-    "This block of django_loom.atomic() on database {!r} was rolled back with the one around it, "
-    "which was left with an error while the generator that has this block was half-way. What "
-    "that has written since is not rolled back. Close a generator where you leave it: `async "
-    "with contextlib.aclosing(generator):`."
-)
 
 
 class OpenBlock:
@@ -49,8 +37,6 @@ class OpenBlock:
         self.frame = frame  # of the code that has entered it: mostly a coroutine's
         self.of_thread = of_thread
         self.scope: scopes.Scope | None = None
-        self.is_left = False  # its end has begun
-        self.ended_around = False  # given up with the block around it
         self._unit = unit
         self._token = token
 
@@ -81,44 +67,6 @@ class OpenBlock:
                 await run_sync(self.exit, *exc)
         finally:
             self.leave_unit()
-
-    async def leave_generators_blocks(self, *exc: Any) -> None:
-        """Leave the blocks in this one, with its error, of generators that were left half-way.
-
-        The caller has left an async generator half-way, and has it still, as by a frame in the
-        error's traceback → who waits for its block waits for himself, until the timeout → it
-        ends here; code that goes on with the generator is told at its block's end.
-        """
-        cancelled: asyncio.CancelledError | None = None
-        while True:
-            try:
-                if not await self._has_left_generator():
-                    break
-                inner = self._left_generators_block()
-                if inner is not None:
-                    inner.is_left = inner.ended_around = True
-                    await inner.leave(*exc)
-            except asyncio.CancelledError as error:
-                cancelled = error  # they are left all the same: our own end waits for that
-        if cancelled is not None:
-            raise cancelled
-
-    async def _has_left_generator(self) -> bool:
-        # The loop closes a generator that nobody has: then its block is about to end.
-        for _ in range(_TURNS_TO_CLOSE):
-            if self._left_generators_block() is None:
-                return False
-            await asyncio.sleep(0)
-        return self._left_generators_block() is not None
-
-    def _left_generators_block(self) -> OpenBlock | None:
-        here = scopes.find(self.block.using or DEFAULT_DB_ALIAS)
-        if here is None or here is self.scope or not here.in_generator:
-            return None
-        if self.scope is None or not here.is_within(self.scope):
-            return None
-        inner = here.opener
-        return inner if isinstance(inner, OpenBlock) and not inner.is_left else None
 
     def _change_places_with_inner(self) -> None:
         """Be the inner block, if the caller is in one that it has entered in this one.
@@ -161,16 +109,9 @@ class OpenBlock:
     def give_up(self, error: BaseException) -> None:
         with scopes.inside(self.scope):
             self.block.__exit__(NothingCanWait, NothingCanWait(error), error.__traceback__)
+        if self.scope is not None:
+            self.scope.opener = None  # who has the scope would keep our frame
         self.leave_unit()
-
-    def leave_ended(self, exc: BaseException | None) -> None:
-        """Leave it when it was given up with the block around it.
-
-        :raises TransactionManagementError: the generator that has it takes it for a success.
-        """
-        if exc is None:
-            using = self.block.using or DEFAULT_DB_ALIAS
-            raise TransactionManagementError(_ENDED_AROUND.format(using))
 
     def leave_unit(self) -> None:
         """End the unit that the block was, if it was one of its own, or that of a thread.

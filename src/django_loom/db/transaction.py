@@ -83,22 +83,9 @@ class AsyncAtomic(AsyncContextDecorator):
         traceback: TracebackType | None,
     ) -> None:
         opened = self._take_own(frame)
-        opened.is_left = True
-        if opened.ended_around:
-            opened.leave_ended(exc)
-            return
         if exc is not None and _nothing_can_wait(exc, frame):
             opened.give_up(exc)
             return
-        try:
-            if exc is not None:
-                await opened.leave_generators_blocks(exc_type, exc, traceback)
-        except GeneratorExit:  # nothing can be awaited any more
-            opened.give_up(exc or GeneratorExit())
-            raise
-        except BaseException:
-            await opened.leave(exc_type, exc, traceback)
-            raise
         await opened.leave(exc_type, exc, traceback)
 
     def _take_own(self, frame: FrameType) -> OpenBlock:
@@ -147,10 +134,17 @@ def _nothing_can_wait(exc: BaseException, frame: FrameType) -> bool:
     """Tell if code that is left by an exception can't await anything.
 
     The collector closes it, maybe after its loop has gone; or somebody closes the coroutine,
-    which then may not suspend: a generator may, for ``aclose()`` is awaited.
+    which then may not suspend: a generator may, for ``aclose()`` is awaited. Which of them it
+    is, the frame tells in which GeneratorExit was raised.
     """
-    is_closed = isinstance(exc, GeneratorExit) and not _is_async_generator(frame)
-    return is_closed or _get_running_loop() is None or is_collecting()
+    if _get_running_loop() is None or is_collecting():
+        return True
+    if not isinstance(exc, GeneratorExit):
+        return False
+    raised = exc.__traceback__
+    while raised is not None and raised.tb_next is not None:
+        raised = raised.tb_next
+    return not _is_async_generator(frame if raised is None else raised.tb_frame)
 
 
 def _is_in_async_generator() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
@@ -20,8 +21,12 @@ Send = Callable[[Message], Awaitable[None]]
 
 logger = logging.getLogger("django_loom")
 
-# What a response has of ours: the async iterators that it was given, the first one first.
+# What a response has of ours: the async iterators that it was given, the first one first; and
+# whom it has given which of them to read, as weak references.
 ASYNC_ITERATORS = "_loom_async_iterators"
+READERS = "_loom_readers"
+# Of the loop, until a generator that nobody has is closed: a callback makes a task for that.
+_TURNS_TO_CLOSE = 5
 # Beyond this a body goes in parts, so that a slow client's server need not copy it whole.
 CHUNK_BYTES = 2**18
 
@@ -87,15 +92,38 @@ async def send_parts(parts: AsyncIterator[bytes], send: Send) -> None:
 
 
 def iterators_closed(response: HttpResponseBase) -> AsyncExitStack:
-    """Close, at the end of a block, each async iterator that a response was ever given."""
+    """Close, at the end of a block, each async iterator that a response was given.
+
+    But for those that somebody else still reads, as middleware that fills a cache does.
+    """
     # Middleware, as Django's for gzip, puts a generator around the view's → the client leaves,
     # and only the outer one is closed → the loop would close the view's when it finds it free,
     # after its unit, in another tenant's session → each is closed here, the outermost first.
     stack = AsyncExitStack()
+    sent: Any = getattr(response, "_iterator", None)
     for iterator in getattr(response, ASYNC_ITERATORS, ()):
         if hasattr(iterator, "aclose"):
-            stack.push_async_callback(iterator.aclose)
+            if iterator is sent:
+                stack.push_async_callback(sent.aclose)
+            else:
+                stack.push_async_callback(_close_if_read, response, iterator)
     return stack
+
+
+async def _close_if_read(response: HttpResponseBase, iterator: Any) -> None:
+    """Close an iterator when all who have read it have come to their end, and only then."""
+    readers = [reader for of, reader in getattr(response, READERS, ()) if of is iterator]
+    for _ in range(_TURNS_TO_CLOSE):
+        if not any(map(_reads_still, readers)):
+            break
+        await asyncio.sleep(0)
+    if readers and not any(map(_reads_still, readers)):
+        await iterator.aclose()
+
+
+def _reads_still(reader: Callable[[], Any]) -> bool:
+    generator = reader()
+    return generator is not None and generator.ag_frame is not None
 
 
 def busy_response(request: HttpRequest, refusal: ThreadsBusy) -> HttpResponse:

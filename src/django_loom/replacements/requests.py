@@ -7,6 +7,7 @@ from _threading_local import local as PythonThreadLocal
 from functools import wraps
 from types import MethodType
 from typing import Any
+from weakref import ref
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.handlers.asgi import ASGIRequest
@@ -96,3 +97,16 @@ def note_iterators(original: Any) -> Any:
             self._resource_closers.append(self._iterator.close)
 
     return _set_streaming_content
+
+
+def note_readers(original: Any) -> property:
+    """Let a streamed response know who reads which of its iterators."""
+    from django_loom.http.responses import READERS
+
+    def streaming_content(self: Any) -> Any:
+        content = original.fget(self)
+        if self.is_async:
+            vars(self).setdefault(READERS, []).append((self._iterator, ref(content)))
+        return content
+
+    return property(streaming_content, original.fset, doc=original.__doc__)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import copy_context
 from functools import partial, wraps
 from importlib import import_module
 from operator import attrgetter
@@ -20,7 +18,6 @@ from django.db import connections
 from django_loom.bridge import (
     ClosedApart,
     cancel_again,
-    put_back,
     run_sync,
 )
 from django_loom.offload import Flow, executor
@@ -110,22 +107,11 @@ def run_in_thread(original: Any) -> Any:
 
 
 def closed_apart(original: Any) -> Any:
-    """Let what waits for a thread set no variables in code that the function is no part of.
-
-    That is others' code, where it is closed. And a caller is cancelled, and its function goes
-    on in the thread → asgiref copies the variables that this has in its midst to the caller,
-    which would go on in the function's block, and be rolled back with it → the caller gets
-    back what it had of ours.
-    """
+    """Let what waits for a thread set no variables in code that the function is no part of."""
 
     @wraps(original)
     async def __call__(self: SyncToAsync[..., Any], *args: Any, **kwargs: Any) -> Any:
-        before = copy_context()
-        try:
-            return await ClosedApart(original(self, *args, **kwargs))
-        except CancelledError:
-            put_back(before)
-            raise
+        return await ClosedApart(original(self, *args, **kwargs))
 
     return __call__
 
