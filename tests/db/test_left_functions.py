@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
@@ -14,9 +15,11 @@ from contextlib import (
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+import django_loom
 from django_loom import run_sync
 from django_loom.bridge import unit_of_work
 from django_loom.offload import Executor
@@ -155,3 +158,35 @@ def test_a_caller_that_stays_is_in_what_its_function_has_entered(
 
     loop_runner(main)
     assert not Author.objects.using(alias).exists()
+
+
+def test_another_task_of_the_same_context_keeps_its_block(loop_runner: LoopRunner) -> None:
+    """It has begun that since the function began, and goes on in it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def function() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    async def waits() -> None:
+        await sync_to_async(function, thread_sensitive=False)()
+
+    async def writes(task: asyncio.Task[None]) -> None:
+        async with django_loom.atomic():
+            await Author.objects.acreate(name="before")
+            task.cancel()
+            await asyncio.wait([task])
+            await Author.objects.acreate(name="after")
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        context = contextvars.Context()
+        task = asyncio.create_task(waits(), context=context)
+        await aeventually(begun.is_set)
+        other = asyncio.create_task(writes(task), context=context)
+        await asyncio.wait([other])
+        go_on.set()
+        assert isinstance(other.exception(), ZeroDivisionError)
+        assert [author.name async for author in Author.objects.all()] == []
+
+    loop_runner(main)
