@@ -35,17 +35,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, object, object]:
     """pytest-randomly shuffles the tests of each module; the modules keep their order.
 
-    Those that take long come first, so that none of them is left to one process at the end.
+    First those of the bridge, for they count the calls that are alive in their process; then those
+    that take long, so that none of them is left to one process at the end.
     """
-    paths = dict.fromkeys(item.path for item in sorted(items, key=_has_short_tests))
+    paths = dict.fromkeys(item.path for item in sorted(items, key=_turn))
     place = {path: number for number, path in enumerate(paths)}
     result = yield
     items.sort(key=lambda item: place[item.path])
     return result
 
 
-def _has_short_tests(item: pytest.Item) -> bool:
-    return not has_long_tests(item.nodeid)
+def _turn(item: pytest.Item) -> int:
+    if item.nodeid.startswith("tests/bridge/"):
+        return 0
+    return 1 if has_long_tests(item.nodeid) else 2
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
