@@ -41,7 +41,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 # Too much for a run that one waits for, though nothing above: programs in processes of their own,
 # each suspension or each line in turn, thousands of calls or rows.
 LONG = (
-    "tests/bridge/test_memory.py::test_20_000_calls_leave_nothing_behind",
+    "tests/bridge/test_memory.py::test_100_000_calls_leave_nothing_behind",
     "tests/db/test_aiterator.py::test_200_000_rows_take_a_flat_amount_of_memory",
     "tests/db/test_cancel_everywhere.py",
     "tests/db/test_cancel_fuzz.py",

@@ -58,7 +58,7 @@ async def call(function: Callable[[], None], times: int) -> None:
     "function",
     [return_at_once, wait_on_the_loop, raise_at_once, fail_in_a_wait],
 )
-def test_20_000_calls_leave_nothing_behind(
+def test_100_000_calls_leave_nothing_behind(
     loop_runner: LoopRunner, function: Callable[[], None]
 ) -> None:
     def left() -> tuple[int, int]:
@@ -68,7 +68,7 @@ def test_20_000_calls_leave_nothing_behind(
     async def main() -> tuple[int, int]:
         await call(function, 100)
         objects, blocks = left()
-        await call(function, 20_000)
+        await call(function, 100_000)
         objects_now, blocks_now = left()
         return objects_now - objects, blocks_now - blocks
 

@@ -13,7 +13,6 @@ import pytest
 
 from django_loom.db import serving
 
-TAG = "SELECT current_setting('loom.tag', true)"
 Run = Callable[..., Awaitable[Any]]
 
 

@@ -19,6 +19,16 @@ Body = Callable[[], Awaitable[Any]]
 Around = Callable[[Body], Awaitable[Any]]
 
 
+# A setting of the session; a statement changes it for those that follow.
+TAG = "SELECT current_setting('loom.tag', true)"
+
+
+def execute(*statements: str, using: str = "default") -> None:
+    with connections[using].cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
 def ask(sql: str, *params: Any, using: str = "default") -> Any:
     """The first column of the first row."""
     with connections[using].cursor() as cursor:

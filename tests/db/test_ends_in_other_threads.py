@@ -17,8 +17,8 @@ import django_loom
 from django_loom import run_sync
 from django_loom.bridge import unit_of_work
 from tests.db.faults import Admin
-from tests.db.library_threads import TAG, Run, each_thread, one_thread, unused_server_side_cursor
-from tests.db.support import aask, ask, backend_pid, in_use, second_alias
+from tests.db.library_threads import Run, each_thread, one_thread, unused_server_side_cursor
+from tests.db.support import TAG, aask, ask, backend_pid, in_use, second_alias
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.services import Postgres

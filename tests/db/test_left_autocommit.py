@@ -17,6 +17,7 @@ from django_loom.exceptions import AutocommitLeftOff
 from tests.db.support import (
     ask,
     backend_pid,
+    execute,
     in_use,
 )
 from tests.loops import LoopRunner
@@ -24,13 +25,6 @@ from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
-TAG = "SELECT current_setting('loom.tag', true)"
-
-
-def execute(*statements: str, using: str = "default") -> None:
-    with connections[using].cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 # Transactions that nobody ended.

@@ -243,7 +243,7 @@ def test_who_holds_a_connection_after_the_timeout_is_named(
     loop_runner(main)
     (message,) = warnings_of(caplog)
     assert message.startswith("Connections to database 'default' are in use still, 0.01 s after")
-    assert " of 10 connections in use" in message
+    assert "The pool has 1 of 10 connections in use" in message
     assert "test_lifespan.py" in message
 
 

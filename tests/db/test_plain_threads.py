@@ -24,7 +24,7 @@ from django.db import (
 import django_loom
 from django_loom.db import registry, serving
 from tests.db.faults import Admin
-from tests.db.support import aask, abackend_pid, ask, backend_pid, in_use, second_alias
+from tests.db.support import TAG, aask, abackend_pid, ask, backend_pid, in_use, second_alias
 from tests.loops import LoopRunner
 from tests.polling import aeventually, eventually
 from tests.services import Postgres
@@ -305,7 +305,6 @@ def test_threads_of_async_code_keep_what_a_transaction_needs(loop_runner: LoopRu
 
 # Functions that async code runs outside a unit: `asyncio.run()` of a command, no request.
 
-TAG = "SELECT current_setting('loom.tag', true)"
 each_place = pytest.mark.parametrize("serves", [False, True], ids=["command", "serving"])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.backends.signals import connection_created
 
 import django_loom
@@ -26,9 +26,11 @@ from django_loom.db.postgresql.base import DatabaseWrapper
 from django_loom.db.postgresql.session import changes_session
 from tests.db.faults import Admin
 from tests.db.support import (
+    TAG,
     aask,
     abackend_pid,
     ask,
+    execute,
     in_use,
     let_others_run,
     pinned,
@@ -40,13 +42,6 @@ from tests.services import Postgres
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
-TAG = "SELECT current_setting('loom.tag', true)"
-
-
-def execute(*statements: str, using: str = "default") -> None:
-    with connections[using].cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 # While the unit lives.

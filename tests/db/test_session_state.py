@@ -15,7 +15,9 @@ import django_loom
 from django_loom import run_sync
 from django_loom.bridge import unit_of_work
 from tests.db.support import (
+    TAG,
     aask,
+    execute,
     in_use,
     pinned,
     second_alias,
@@ -25,13 +27,6 @@ from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
-TAG = "SELECT current_setting('loom.tag', true)"
-
-
-def execute(*statements: str, using: str = "default") -> None:
-    with connections[using].cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 # Which statements: each as the server sees it.

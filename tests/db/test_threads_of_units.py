@@ -15,7 +15,6 @@ from django.db import (
     DataError,
     OperationalError,
     close_old_connections,
-    connection,
     connections,
     transaction,
 )
@@ -25,14 +24,13 @@ import django_loom
 from django_loom import run_sync
 from django_loom.bridge import unit_of_work
 from tests.db.faults import Admin
-from tests.db.support import aask, ask, in_use, let_others_run
+from tests.db.support import TAG, aask, ask, execute, in_use, let_others_run
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.services import Postgres
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
-TAG = "SELECT current_setting('loom.tag', true)"
 Run = Callable[..., Awaitable[Any]]
 
 
@@ -48,12 +46,6 @@ async def in_sync_to_async(function: Callable[..., Any], *args: Any) -> Any:
 
 JOBS: list[Run] = [asyncio.to_thread, in_sync_to_async]
 THREADS: list[Run] = [*JOBS, in_library_thread]
-
-
-def execute(*statements: str) -> None:
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 async def nothing_is_left() -> None:

@@ -14,8 +14,8 @@ import django_loom
 from django_loom import run_sync
 from django_loom.bridge import unit_of_work
 from django_loom.db import serving
-from tests.db.library_threads import TAG, one_thread
-from tests.db.support import aask, ask, backend_pid, in_use
+from tests.db.library_threads import one_thread
+from tests.db.support import TAG, aask, ask, backend_pid, in_use
 from tests.loops import LoopRunner
 from tests.testapp.models import Author
 

@@ -164,8 +164,8 @@ def test_who_waits_for_a_block_too_long_gets_an_error(postgresql: str) -> None:
     assert names(postgresql) == ["block"]
 
 
-def _impatient(alias: str, timeout: float = 0.05) -> Any:
-    return replace(connections[alias].pool_options, timeout=timeout)  # type: ignore[attr-defined]
+def _impatient(alias: str) -> Any:
+    return replace(connections[alias].pool_options, timeout=0.05)  # type: ignore[attr-defined]
 
 
 def test_a_generator_that_is_left_in_its_block_harms_nobody(alias: str) -> None:

@@ -18,14 +18,13 @@ from django.urls import path
 
 from django_loom.asgi import get_asgi_application
 from django_loom.db import serving
-from tests.db.support import aask, ask, in_use
+from tests.db.support import TAG, aask, ask, in_use
 from tests.http.asgi import Connection, start
 from tests.loops import LoopRunner
 from tests.polling import aeventually
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.usefixtures("db_tables")
-TAG = "SELECT current_setting('loom.tag', true)"
 
 
 class Thread:

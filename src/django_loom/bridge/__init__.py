@@ -25,7 +25,7 @@ from .unit import (
     unit_of_work,
     unit_variable,
 )
-from .variables import context_variable, put_back
+from .variables import context_variable
 from .waiters import Waiter, running_loop
 from .waiting_threads import in_waiting_thread, thread_waiting, thread_waits
 from .waits import await_, suspend, wait_in_thread_call
@@ -54,7 +54,6 @@ __all__ = [
     "leave_unit",
     "loop_hidden",
     "observe_switches",
-    "put_back",
     "run_in_waiting_thread",
     "run_sync",
     "run_to_end_in_waiting_thread",

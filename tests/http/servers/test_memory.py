@@ -57,7 +57,7 @@ def test_slow_upload_handler_slows_the_client_and_keeps_memory_flat(
     with watched_memory(server) as memory:
         answer, ahead = upload(server, path, record)
     assert (answer.status, answer.body) == (200, b"yes")
-    assert ahead < 64 * MIB  # in the kernel's buffers, which may grow to 36 MiB on loopback
+    assert ahead < 24 * MIB  # mostly in the kernel's buffers
     assert memory.growth < 20 * MIB
 
 
