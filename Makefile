@@ -69,7 +69,7 @@ test: setup ## Run the tests in three processes (ARGS="-k name" for some of them
 
 .PHONY: test-fast
 test-fast: setup ## Run what takes a minute and touches every room, while working
-	@$(PYTHON) -m pytest $(PROCESSES) -n 2 -m fast $(ARGS)
+	@$(PYTHON) -m pytest $(PROCESSES) -m fast $(ARGS)
 
 .PHONY: coverage
 coverage: setup ## Run the tests, and show by which branches they do not pass: no gate; pages in build/coverage

@@ -45,6 +45,7 @@ LONG = (
     "tests/db/test_aiterator.py::test_200_000_rows_take_a_flat_amount_of_memory",
     "tests/db/test_cancel_everywhere.py",
     "tests/db/test_cancel_fuzz.py",
+    "tests/db/test_waiting_thread_blocks.py",
     "tests/demo/test_site.py",
     "tests/docs/test_getting_started.py",
     "tests/docs/test_python_blocks.py",
@@ -53,8 +54,10 @@ LONG = (
     "test_opentelemetry_gets_the_spans_of_each_request_in_its_own_trace",
     "tests/http/test_instrumentation.py::"
     "test_sentry_gets_a_transaction_for_each_request_with_its_own_queries",
-    "tests/http/test_rest_framework.py::test_its_own_test_cases",
+    "tests/http/test_rest_framework.py",
+    "tests/http/test_stream_database.py",
     "tests/packages/test_packages.py::test_each_visitor_finds_its_own",
+    "tests/units/test_loading.py",
 )
 
 # Their modules share a browser and a site, or servers.
