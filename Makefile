@@ -15,7 +15,7 @@ ARGS ?=
 # Each collects all tests and has a PostgreSQL of its own. Three, for two leave a third of two cores
 # idle: tests wait for other processes, for a browser, for timeouts. Tests are given out by module,
 # or by folder (tests/scheduling.py), for these have servers of their own; in the order of
-# conftest.py, which has those that take long first.
+# conftest.py, which has those that take long early.
 PROCESSES = -n 3 --dist loadfile --no-loadscope-reorder
 
 # Parts of the tests that take little time. Of the installed package: much of what users see. In
@@ -26,8 +26,8 @@ OF_WHEEL = tests/test_checks.py tests/test_conf.py tests/test_native_orm.py test
 	tests/http/test_files.py -k "not uvloop and not eager"
 OF_DEV_MODE = tests/bridge tests/units tests/offload tests/test_closing.py \
 	$(addprefix tests/db/test_,$(addsuffix .py,aiterator atomic cancellation concurrency lifespan \
-	pool session_state threaded waiting_threads)) \
-	$(addprefix tests/http/test_,$(addsuffix .py,body cancellation handler lifespan streams)) \
+	pool pool_races session_reset session_state threaded waiting_thread_blocks waiting_threads)) \
+	$(addprefix tests/http/test_,$(addsuffix .py,body body_limits cancellation handler handler_threads lifespan streams)) \
 	-k "not uvloop and not eager and not 0_000 and not interleaving"
 
 # An interpreter that really runs (a pyenv shim may not) and can make a venv. 3.13 comes first: what

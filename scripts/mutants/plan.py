@@ -18,13 +18,16 @@ CHOICE = "not uvloop and not eager and not 0_000"
 
 BLOCKS = (
     "test_atomic test_shared_blocks test_left_blocks test_cancelled_turns test_shared_cursors "
-    "test_open_transactions test_savepoints test_collected_blocks test_pinned_blocks test_cursors"
+    "test_open_transactions test_savepoints test_collected_blocks test_pinned_blocks test_cursors "
+    "test_blocks_of_frames"
 )
 LEASES = (
-    "test_concurrency test_cursors test_unit_connections test_session_state test_pinned_blocks "
+    "test_concurrency test_cursors test_unit_connections test_session_reset test_pinned_blocks "
     "test_cancellation test_aiterator test_waiting_threads test_unit_jobs"
 )
-POOL = "test_pool test_pool_closing test_pool_garbage test_pool_holders test_concurrency"
+POOL = (
+    "test_pool test_pool_races test_pool_ages test_pool_closing test_pool_garbage test_pool_holders"
+)
 
 # The first line that fits; the tests that most probably fail come first. Of tests that wait for
 # what never comes, few are asked: their times are what a mutant costs.
@@ -32,21 +35,32 @@ TABLE: list[tuple[str, str, str]] = [
     ("bridge/*", "bridge", ""),
     ("db/pool*", "db", POOL),
     ("db/*_leases", "db", LEASES),
-    ("db/resetting", "db", "test_session_state test_driver_state test_unit_connections"),
+    ("db/resetting", "db", "test_session_reset test_driver_state test_unit_connections"),
+    ("db/function_blocks", "db", "test_functions_in_blocks test_left_functions"),
+    ("db/open_blocks", "db", BLOCKS + " test_waiting_thread_blocks"),
     ("db/transaction", "db", BLOCKS + " test_on_commit test_cancellation test_misuse"),
     ("db/scopes", "db", BLOCKS),
     ("db/turns", "db", BLOCKS),
     ("db/blocks", "db", BLOCKS),
     ("db/sharing", "db", BLOCKS),
-    ("http/body", "http", "test_body test_body_stream test_disconnects test_form_after_answer"),
-    ("http/handler", "http", "test_handler test_requests test_cancellation test_request_units"),
+    (
+        "http/body",
+        "http",
+        "test_body test_body_limits test_body_stream test_disconnects test_form_after_answer",
+    ),
+    (
+        "http/handler",
+        "http",
+        "test_handler test_handler_threads test_requests test_cancellation test_request_units",
+    ),
     ("http/stream_flow", "http", "test_stream_flows test_streams test_stream_database"),
     ("http/channel", "http", "test_stream_flows test_streams"),
     ("http/release", "http", "test_release test_request_holders"),
 ]
 MODULES = [
     "bridge/*",
-    *(f"db/{name}" for name in ("pools", "pool_slots", "scopes", "turns", "blocks", "sharing")),
+    *(f"db/{name}" for name in ("pools", "pool_state", "pool_queue", "pool_slots", "scopes")),
+    *(f"db/{name}" for name in ("turns", "blocks", "sharing", "open_blocks", "function_blocks")),
     *(f"db/{name}" for name in ("transaction", "resetting", "taken_leases", "present_leases")),
     "db/returned_leases",
     *(f"http/{name}" for name in ("body", "handler", "stream_flow", "channel", "release")),
