@@ -29,6 +29,9 @@ POOL = (
     "test_pool test_pool_races test_pool_ages test_pool_closing test_pool_garbage test_pool_holders"
 )
 
+BODY = "test_body test_body_limits test_body_stream test_disconnects test_form_after_answer"
+HANDLER = "test_handler test_handler_threads test_requests test_cancellation test_request_units"
+
 # The first line that fits; the tests that most probably fail come first. Of tests that wait for
 # what never comes, few are asked: their times are what a mutant costs.
 TABLE: list[tuple[str, str, str]] = [
